@@ -1,0 +1,219 @@
+//! One client, from its first byte to its last.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use crate::io::buffer::Buffer;
+use crate::io::clock::Watch;
+use crate::io::socket::NOWHERE;
+use crate::io::stream::Stream;
+use crate::link::Link;
+use crate::response::Response;
+use crate::server::Shared;
+use crate::wire::body::Body;
+use crate::wire::head;
+use crate::{Error, Options, Request, Result, Status};
+
+/// One client, and the response to its current request.
+///
+/// What is sent is gathered in a buffer of 8 KiB. If the whole response fits, it leaves in one piece
+/// with its exact Content-Length when the handler returns; otherwise it is chunked, or ended by the
+/// connection's end for HTTP/1.0.
+#[derive(Debug)]
+pub struct Connection {
+    pub(crate) link: Link,
+    pub(crate) received: Buffer,
+    /// Received content lent out by the last event, to be consumed at the next.
+    pub(crate) lent: usize,
+    pub(crate) body: Body,
+    /// Content of the request body so far.
+    pub(crate) body_read: u64,
+    pub(crate) body_timeout: u32,
+    /// The client waits for a 100 (Continue) before it sends the body.
+    pub(crate) awaits_continue: bool,
+    pub(crate) response: Response,
+    /// Response content not on the wire yet.
+    pub(crate) gathered: Buffer,
+    #[cfg(feature = "gzip")]
+    pub(crate) deflater: Option<Box<crate::gzip::Deflater>>,
+    #[cfg(feature = "gzip")]
+    pub(crate) takes_gzip: bool,
+    pub(crate) keep_alive: bool,
+    /// What has been received does not end where a request would begin.
+    pub(crate) out_of_step: bool,
+    requests: u32,
+    peer: SocketAddr,
+    pub(crate) shared: Rc<Shared>,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Stream, peer: SocketAddr, shared: Rc<Shared>) -> Self {
+        Connection {
+            link: Link::new(stream, Watch::new(shared.clock.clone())),
+            received: Buffer::new(shared.pool.clone()),
+            lent: 0,
+            body: Body::none(),
+            body_read: 0,
+            body_timeout: shared.options.body_timeout,
+            awaits_continue: false,
+            response: Response::new(false, false),
+            gathered: Buffer::new(shared.pool.clone()),
+            #[cfg(feature = "gzip")]
+            deflater: None,
+            #[cfg(feature = "gzip")]
+            takes_gzip: false,
+            keep_alive: false,
+            out_of_step: false,
+            requests: 0,
+            peer,
+            shared,
+        }
+    }
+
+    /// The client's address; `0.0.0.0:0` at the other end of a Unix socket.
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The address the client connected to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.link.stream.local_addr().unwrap_or(NOWHERE)
+    }
+
+    /// Whether this is HTTPS.
+    pub fn is_tls(&self) -> bool {
+        self.link.stream.is_tls()
+    }
+
+    /// The name the client asked the TLS session for (Server Name Indication).
+    pub fn server_name(&self) -> Option<&str> {
+        self.link.stream.server_name()
+    }
+
+    /// The status of the response, as it is set so far.
+    pub fn status(&self) -> Status {
+        self.response.status
+    }
+
+    /// The options of the server.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// Waits for the first byte of a request, holding no buffer meanwhile.
+    pub(crate) async fn idle(&mut self) -> Result {
+        self.received.release();
+        if !self.received.raw().is_empty() {
+            return Ok(());
+        }
+        if self.shared.is_draining() {
+            return Err(Error::Closed);
+        }
+        let options = &self.shared.options;
+        let secs = if self.requests == 0 { options.head_timeout } else { options.http_keepalive };
+        self.shared.told_idle();
+        match self.link.idle(&mut self.received, secs).await? {
+            0 => Err(Error::Closed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Receives and parses a request head, all of it before one deadline.
+    pub(crate) async fn read_head(&mut self) -> Result<Request> {
+        self.requests = self.requests.saturating_add(1);
+        self.response = Response::new(false, false);
+        self.keep_alive = false;
+        self.out_of_step = true;
+        let options = &self.shared.options;
+        let most = options.max_head.min(crate::io::buffer::SIZE);
+        self.link.watch.arm(options.head_timeout);
+        let mut seen = 0;
+        let end = loop {
+            while let n @ 1.. = head::blank(self.received.raw()) {
+                self.received.drop_raw(n);
+            }
+            let raw = self.received.raw();
+            if head::is_hopeless(raw) && raw != b"\r" {
+                return Err(Error::Malformed("request line"));
+            }
+            match head::end(raw, seen) {
+                Some(end) if end <= most => break end,
+                None if raw.len() < most => seen = raw.len().saturating_sub(3),
+                _ => return Err(head_too_large(raw.get(..most).unwrap_or(raw))),
+            }
+            if self.link.receive(&mut self.received).await? == 0 {
+                return Err(Error::Closed);
+            }
+        };
+        let raw = self.received.raw().get(..end).unwrap_or(&[]);
+        let head = head::parse(raw, self.shared.options.max_headers)?;
+        self.response = Response::new(head.method.bytes(&head.bytes) == b"HEAD", head.minor == 0);
+        self.received.drop_raw(end);
+        self.body = Body::new(head.framing);
+        self.body_read = 0;
+        self.body_timeout = self.shared.options.body_timeout;
+        self.lent = 0;
+        self.out_of_step = false;
+        let req = Request::new(head)?;
+        if req.content_length().is_some_and(|n| n > self.shared.options.max_body) {
+            return Err(Error::TooLarge("request body"));
+        }
+        self.keep_alive = req.head().keep_alive && self.shared.options.http_keepalive > 0;
+        self.awaits_continue = req.head().expects_continue && !self.body.is_over();
+        #[cfg(feature = "gzip")]
+        {
+            self.takes_gzip = self.shared.options.gzip && crate::gzip::is_wanted(&req);
+        }
+        Ok(req)
+    }
+
+    /// Ends the response; whether another request may follow.
+    pub(crate) async fn finish(&mut self) -> Result<bool> {
+        if !self.response.ended {
+            self.write(&[], true).await?;
+        }
+        if self.response.fell_short() {
+            self.link.set_broken();
+            return Err(Error::Invalid("less than the Content-Length"));
+        }
+        if !self.keep_alive || self.discard().await.is_err() {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Answers an error, if that is still possible.
+    pub(crate) async fn fail(&mut self, e: Error) -> Result<bool> {
+        match e.status().filter(|_| !self.response.head_sent && !self.link.is_broken()) {
+            Some(status) => {
+                self.response.reset();
+                self.gathered.clear();
+                self.keep_alive = false;
+                self.answer(status).await?;
+                Ok(false)
+            }
+            None => Err(e),
+        }
+    }
+
+    /// Whether the client may still be sending something that nobody will read.
+    fn has_unread(&self) -> bool {
+        self.out_of_step || !self.body.is_over() || !self.received.raw().is_empty()
+    }
+
+    /// Ends the connection in good order.
+    pub(crate) async fn close(mut self) {
+        let unread = self.has_unread();
+        self.gathered.clear();
+        self.link.close(unread, &mut self.received).await;
+    }
+}
+
+/// A request line that does not fit has a status of its own.
+fn head_too_large(raw: &[u8]) -> Error {
+    if raw.contains(&b'\n') {
+        Error::Status(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "header section")
+    } else {
+        Error::Status(Status::URI_TOO_LONG, "request line")
+    }
+}

@@ -1,0 +1,361 @@
+//! Files as responses: checked against the request, and sent.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, IoSlice};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::find::{Found, Representation, Transfer, find, open_regular};
+use crate::io::buffer::Buffer;
+use crate::io::file;
+use crate::wire::condition::{self, Validators, Verdict};
+use crate::wire::range::{self, Part, Ranges};
+use crate::wire::{date, uri};
+use crate::{Connection, Error, Request, Result, Status};
+
+impl Connection {
+    /// Serves the file that the request names, from [`Options::docroot`](crate::Options::docroot).
+    ///
+    /// For GET and HEAD: the index file of a directory, and a redirect (301) where its slash is
+    /// missing; validators and conditional requests (RFC 9110, 13); byte ranges, one or several
+    /// (14); and of the file's precompressed siblings `.br`, `.zst` and `.gz` the one the client
+    /// prefers, unless it is older than the file. Other methods are answered with 405. A path that
+    /// leaves the docroot is answered with 403; so is one that hides a slash as `%2F`, since no file
+    /// can be meant by it. Where a handler has set another status than 200 before, the file is sent
+    /// with that status and without conditions: an error page.
+    ///
+    /// # Errors
+    ///
+    /// Those of the connection. What is wrong with the file is answered: 404, 403, 500, 503.
+    pub async fn serve_file(&mut self, req: &Request) -> Result {
+        if req.names_no_file() {
+            return self.answer(Status::FORBIDDEN).await;
+        }
+        let relative = req.path_bytes().strip_prefix(b"/").unwrap_or(req.path_bytes());
+        let path = self.shared.options.docroot.join(OsStr::from_bytes(relative));
+        self.serve(req, &path, true).await
+    }
+
+    /// Serves this file, or directory, in the same way, wherever it is.
+    ///
+    /// The path is the program's own and is taken as it is; the request's counts only where a
+    /// directory's slash is missing.
+    ///
+    /// # Errors
+    ///
+    /// Like [`serve_file`](Self::serve_file).
+    pub async fn serve_path(&mut self, req: &Request, path: impl AsRef<Path>) -> Result {
+        self.serve(req, path.as_ref(), false).await
+    }
+
+    async fn serve(&mut self, req: &Request, path: &Path, confined: bool) -> Result {
+        if !matches!(req.method(), "GET" | "HEAD") {
+            self.add_header("Allow", "GET, HEAD")?;
+            return self.answer(Status::METHOD_NOT_ALLOWED).await;
+        }
+        let shared = self.shared.clone();
+        match Box::pin(find(&shared, req, path, confined)).await {
+            Ok(Found::File(it)) => Box::pin(self.send_representation(req, it)).await,
+            Ok(Found::Directory) => {
+                let mut location = String::new();
+                uri::push_escaped(&mut location, req.path_bytes());
+                location.push('/');
+                if !req.query_string().is_empty() {
+                    location.push('?');
+                    location.push_str(req.query_string());
+                }
+                self.redirect(Status::MOVED_PERMANENTLY, &location).await
+            }
+            Err(e) => {
+                let status = Error::Io(e).status().unwrap_or(Status::INTERNAL_SERVER_ERROR);
+                self.answer(status).await
+            }
+        }
+    }
+
+    async fn send_representation(&mut self, req: &Request, it: Representation) -> Result {
+        let size = it.opened.size();
+        let whole = it.transfer == Transfer::Plain;
+        let mut parts = Vec::new();
+        if !it.kind.packed {
+            // Also where there is no sibling, so that nobody has to look for one.
+            self.append_header("Vary", "Accept-Encoding")?;
+        }
+        if self.response.status == Status::OK {
+            let now = self.shared.now();
+            let modified = it.opened.modified().min(now);
+            let etag = it.opened.etag(!whole);
+            self.add_header("ETag", &etag)?;
+            self.add_header("Last-Modified", &date::format(modified))?;
+            let validators = Validators { etag: &etag, modified, now };
+            match condition::evaluate(|name| req.header_all(name), validators) {
+                Verdict::Failed => return self.answer(Status::PRECONDITION_FAILED).await,
+                Verdict::NotModified => {
+                    self.set_status(Status::NOT_MODIFIED)?;
+                    return self.write(&[], true).await;
+                }
+                Verdict::Proceed { range: true } if req.method() == "GET" && whole => {
+                    match req.header("range").map(|value| range::parse(value, size)) {
+                        None | Some(Ranges::Whole) => {}
+                        Some(Ranges::Parts(some)) => parts = some,
+                        Some(Ranges::Unsatisfiable) => return self.refuse_range(size).await,
+                    }
+                }
+                Verdict::Proceed { .. } => {}
+            }
+            if whole {
+                self.add_header("Accept-Ranges", "bytes")?;
+            }
+        }
+        if let Some(coding) = it.coding {
+            self.add_header("Content-Encoding", coding.name())?;
+        }
+        if !self.response.has("content-type") {
+            self.add_header("Content-Type", it.kind.name)?;
+        }
+        let file = &it.opened.file;
+        match (&parts[..], it.transfer) {
+            #[cfg(feature = "gzip")]
+            (_, Transfer::Deflate | Transfer::Inflate) => {
+                self.send_transformed(file, it.transfer).await?;
+            }
+            ([], Transfer::Plain) => {
+                self.response.set_length(size);
+                self.send_stretch(file, Part { start: 0, len: size }).await?;
+            }
+            ([part], Transfer::Plain) => {
+                self.set_status(Status::PARTIAL_CONTENT)?;
+                self.add_header("Content-Range", &content_range(*part, size))?;
+                self.response.set_length(part.len);
+                self.send_stretch(file, *part).await?;
+            }
+            (parts, Transfer::Plain) => {
+                self.set_status(Status::PARTIAL_CONTENT)?;
+                self.send_parts(file, size, parts).await?;
+            }
+        }
+        self.write(&[], true).await
+    }
+
+    async fn refuse_range(&mut self, size: u64) -> Result {
+        self.response.drop_content();
+        self.add_header("Content-Range", &format!("bytes */{size}"))?;
+        self.error_page(Status::RANGE_NOT_SATISFIABLE).await
+    }
+
+    /// Several ranges, as `multipart/byteranges` (RFC 9110, 14.6).
+    async fn send_parts(&mut self, file: &File, size: u64, parts: &[Part]) -> Result {
+        let kind = self.response.field("content-type").unwrap_or("").to_owned();
+        let random = || RandomState::new().build_hasher().finish();
+        let boundary = format!("{:016x}{:016x}", random(), random());
+        let head = |part: &Part| {
+            let range = content_range(*part, size);
+            format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {range}\r\n\r\n")
+        };
+        let end = format!("\r\n--{boundary}--\r\n");
+        let lengths = parts.iter().map(|part| head(part).len() as u64 + part.len);
+        self.response.set_length(lengths.sum::<u64>() + end.len() as u64);
+        self.add_header("Content-Type", &format!("multipart/byteranges; boundary={boundary}"))?;
+        for part in parts {
+            self.send_pieces(&[head(part).as_bytes()]).await?;
+            self.send_stretch(file, *part).await?;
+        }
+        self.send_pieces(&[end.as_bytes()]).await
+    }
+
+    /// Sends a file as part of the response body: `count` bytes from `offset` on, or what there is.
+    ///
+    /// Like other content it is chunked, unless everything is small or a handler has set the
+    /// Content-Length; on a plain connection it goes from page cache to socket by `sendfile(2)`.
+    ///
+    /// ```
+    /// # use ecohttpd::{Connection, Result};
+    /// async fn logs(con: &mut Connection) -> Result {
+    ///     con.add_header("Content-Type", "text/plain")?;
+    ///     con.send_file("/tmp/log.old", None, 0).await?;
+    ///     con.send_file("/tmp/log", 1 << 20, 0).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be read or is no regular file. If it turns out shorter than
+    /// it was at first, the connection is closed, since its length is out by then.
+    pub async fn send_file(
+        &mut self,
+        path: impl AsRef<Path>,
+        count: impl Into<Option<u64>>,
+        offset: u64,
+    ) -> Result {
+        self.send_file_at(path.as_ref(), count.into(), offset).await
+    }
+
+    async fn send_file_at(&mut self, path: &Path, count: Option<u64>, start: u64) -> Result {
+        let opened = open_regular(path).await?;
+        let rest = opened.size().saturating_sub(start);
+        let len = count.map_or(rest, |count| count.min(rest));
+        Box::pin(self.send_stretch(&opened.file, Part { start, len })).await
+    }
+
+    /// Sends a stretch of a file.
+    async fn send_stretch(&mut self, file: &File, part: Part) -> Result {
+        if self.response.ended {
+            return Err(Error::HeadSent);
+        }
+        if self.response.head_only() && self.response.has_length() {
+            return Ok(());
+        }
+        let Part { start: mut offset, mut len } = part;
+        // Small enough to leave together with the head: one call, one packet.
+        if len <= self.gathered.room() as u64 {
+            while let n @ 1.. = len {
+                let spare = self.gathered.spare();
+                let room = spare.get_mut(..n as usize).unwrap_or(&mut []);
+                match file::read(file, room, offset).await? {
+                    0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                    n => {
+                        self.gathered.extend(n);
+                        offset += n as u64;
+                        len -= n as u64;
+                    }
+                }
+            }
+            return Ok(());
+        }
+        self.write_before(&[], false, true).await?;
+        if self.is_deflating() {
+            return self.send_read(file, Part { start: offset, len }).await;
+        }
+        let secs = self.shared.options.write_timeout;
+        let frame = self.response.frame(len, false)?;
+        if frame.silent {
+            return Ok(());
+        }
+        self.link.write_all(&mut [IoSlice::new(frame.before())], true, secs).await?;
+        if self.is_tls() {
+            self.encrypt(file, offset, len).await
+        } else {
+            self.splice(file, offset, len).await
+        }
+        // What the frame promises is not there, and nothing can take its place.
+        .inspect_err(|_| self.link.set_broken())?;
+        self.link.write_all(&mut [IoSlice::new(frame.after.as_bytes())], false, secs).await
+    }
+
+    /// From page cache to socket.
+    async fn splice(&mut self, file: &File, mut offset: u64, mut left: u64) -> Result {
+        let secs = self.shared.options.write_timeout;
+        let mut ready = 0;
+        while left > 0 {
+            if ready == 0 {
+                file::prepare(file, offset, left).await?;
+                ready = left.min(file::AHEAD);
+            }
+            match self.link.send_file(file, &mut offset, ready, secs).await? {
+                0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                n => {
+                    ready = ready.saturating_sub(n as u64);
+                    left = left.saturating_sub(n as u64);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// By way of a buffer, where it has to be encrypted.
+    async fn encrypt(&mut self, file: &File, mut offset: u64, mut left: u64) -> Result {
+        let secs = self.shared.options.write_timeout;
+        let mut block = Buffer::new(self.shared.pool.clone());
+        while left > 0 {
+            let n = read_block(file, &mut block, offset, left).await?;
+            if n == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            self.link.write_all(&mut [IoSlice::new(block.raw())], false, secs).await?;
+            block.drop_raw(n);
+            offset += n as u64;
+            left -= n as u64;
+        }
+        Ok(())
+    }
+
+    /// By way of what everything else goes by, where it is to be changed on its way.
+    async fn send_read(&mut self, file: &File, part: Part) -> Result {
+        let Part { start: mut offset, len: mut left } = part;
+        let mut block = Buffer::new(self.shared.pool.clone());
+        while left > 0 {
+            let n = read_block(file, &mut block, offset, left).await?;
+            if n == 0 {
+                self.link.set_broken();
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            self.send_pieces(&[block.raw()]).await?;
+            block.drop_raw(n);
+            offset += n as u64;
+            left -= n as u64;
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "gzip")]
+    async fn send_transformed(&mut self, file: &File, transfer: Transfer) -> Result {
+        if self.response.head_only() {
+            // Its length is not known, and to find out is not worth it.
+            return self.write(&[], false).await;
+        }
+        if transfer == Transfer::Inflate {
+            return self.send_inflated(file).await;
+        }
+        let len = file.metadata()?.len();
+        self.send_read(file, Part { start: 0, len }).await
+    }
+
+    #[cfg(feature = "gzip")]
+    async fn send_inflated(&mut self, file: &File) -> Result {
+        let mut inflater = crate::gzip::Inflater::take(&self.shared)?;
+        let mut block = Buffer::new(self.shared.pool.clone());
+        let mut plain = Buffer::new(self.shared.pool.clone());
+        let mut offset = 0;
+        loop {
+            let (taken, made) = inflater.step(block.raw(), plain.spare())?;
+            plain.extend(made);
+            self.send_pieces(&[plain.raw()]).await?;
+            plain.drop_raw(made);
+            block.drop_raw(taken);
+            if (taken, made) != (0, 0) {
+                continue;
+            }
+            match read_block(file, &mut block, offset, u64::MAX).await? {
+                0 if inflater.is_whole() => return Ok(()),
+                0 => {
+                    self.link.set_broken();
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                }
+                n => offset += n as u64,
+            }
+        }
+    }
+
+    fn is_deflating(&self) -> bool {
+        #[cfg(feature = "gzip")]
+        return self.deflater.is_some();
+        #[cfg(not(feature = "gzip"))]
+        false
+    }
+}
+
+/// Reads some more of a file into a buffer, at most `left` bytes.
+async fn read_block(file: &File, block: &mut Buffer, offset: u64, left: u64) -> io::Result<usize> {
+    let spare = block.spare();
+    let most = left.min(spare.len() as u64) as usize;
+    let n = file::read(file, spare.get_mut(..most).unwrap_or(&mut []), offset).await?;
+    block.extend(n);
+    Ok(n)
+}
+
+fn content_range(part: Part, size: u64) -> String {
+    let last = part.start.saturating_add(part.len).saturating_sub(1);
+    format!("bytes {}-{last}/{size}", part.start)
+}

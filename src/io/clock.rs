@@ -1,0 +1,245 @@
+//! Time in whole seconds, told once a second to whoever waits for it.
+//!
+//! A timer per read would cost a system call to arm and a tree to keep. Here arming a deadline is
+//! a store, and one task looks at all of them once a second. It sleeps while nobody has one.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use slab::Slab;
+
+use super::reactor::Reactor;
+use super::socket::Ticker;
+use crate::{Error, Result};
+
+/// The time and those who watch it.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    /// Ticks so far, each a second.
+    now: Cell<u32>,
+    slots: RefCell<Slab<Slot>>,
+    ticker: OnceCell<Ticker>,
+    /// Since when it ticks, and what the time was then; nothing while it does not.
+    since: Cell<Option<(Instant, u32)>>,
+    /// Counts those who became idle.
+    idlers: Cell<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    due: u32,
+    /// Its number among the idlers, if it is one.
+    idle: Option<u32>,
+    waker: Option<Waker>,
+}
+
+impl Clock {
+    /// Keeps time; runs for as long as the server does.
+    pub(crate) async fn run(&self, reactor: &Rc<Reactor>) -> io::Result<()> {
+        let ticker = match self.ticker.get() {
+            Some(ticker) => ticker,
+            None => {
+                let ticker = Ticker::new(reactor)?;
+                self.ticker.get_or_init(|| ticker)
+            }
+        };
+        if !self.slots.borrow().is_empty() {
+            self.start();
+        }
+        loop {
+            ticker.tick().await?;
+            if let Some((since, then)) = self.since.get() {
+                // Not counted: ticks may have been slept through.
+                self.now.set(then.wrapping_add(since.elapsed().as_secs() as u32));
+            }
+            if self.slots.borrow().is_empty() {
+                ticker.set(false)?;
+                self.since.set(None);
+            } else {
+                let now = self.now.get();
+                self.wake(|slot| slot.due <= now);
+            }
+        }
+    }
+
+    fn start(&self) {
+        if let (None, Some(ticker)) = (self.since.get(), self.ticker.get()) {
+            // Without its ticks no deadline would end, but everything else goes on.
+            if ticker.set(true).is_ok() {
+                self.since.set(Some((Instant::now(), self.now.get())));
+            }
+        }
+    }
+
+    /// Ends all idling.
+    pub(crate) fn ring(&self) {
+        for (_, slot) in self.slots.borrow_mut().iter_mut() {
+            if slot.idle.is_some() {
+                slot.due = 0;
+            }
+        }
+        self.wake(|slot| slot.due == 0);
+    }
+
+    /// Ends the idling of whoever has been idle for longest; whether there was one.
+    pub(crate) fn evict(&self) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        let now = self.idlers.get();
+        let longest = slots
+            .iter_mut()
+            .filter(|(_, slot)| slot.due != 0)
+            .filter_map(|(_, slot)| slot.idle.map(|number| (now.wrapping_sub(number), slot)))
+            .max_by_key(|(age, _)| *age);
+        let Some((_, slot)) = longest else {
+            return false;
+        };
+        slot.due = 0;
+        let waker = slot.waker.take();
+        drop(slots);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    fn wake(&self, which: impl Fn(&Slot) -> bool) {
+        let mut due = Vec::new();
+        for (_, slot) in self.slots.borrow_mut().iter_mut() {
+            if which(slot) {
+                due.extend(slot.waker.take());
+            }
+        }
+        due.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// One task's place on the clock.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    clock: Rc<Clock>,
+    key: usize,
+}
+
+impl Watch {
+    pub(crate) fn new(clock: Rc<Clock>) -> Self {
+        let slot = Slot { due: u32::MAX, ..Slot::default() };
+        let key = clock.slots.borrow_mut().insert(slot);
+        clock.start();
+        Watch { clock, key }
+    }
+
+    /// Sets the deadline for what follows: `secs` from now, and up to a second more.
+    pub(crate) fn arm(&self, secs: u32) {
+        let due = self.clock.now.get().saturating_add(secs).saturating_add(1);
+        self.slot(|slot| {
+            slot.due = due;
+            slot.idle = None;
+        });
+    }
+
+    /// Waits for `future`, but not past the deadline that was set.
+    pub(crate) async fn until<T>(&self, future: impl Future<Output = T>) -> Result<T> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Ok(value)),
+            Poll::Pending => self.poll_due(cx).map(|()| Err(Error::Timeout)),
+        })
+        .await
+    }
+
+    /// Waits for `future`, but not much longer than `secs`.
+    pub(crate) async fn within<T>(&self, secs: u32, future: impl Future<Output = T>) -> Result<T> {
+        self.arm(secs);
+        self.until(future).await
+    }
+
+    /// Like `within`, and ends at once when the clock is rung, or when this is whom to evict.
+    pub(crate) async fn idle<T>(&self, secs: u32, future: impl Future<Output = T>) -> Result<T> {
+        self.arm(secs);
+        let number = self.clock.idlers.get().wrapping_add(1);
+        self.clock.idlers.set(number);
+        self.slot(|slot| slot.idle = Some(number));
+        let result = self.until(future).await;
+        self.slot(|slot| slot.idle = None);
+        result
+    }
+
+    fn poll_due(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.slot(|slot| {
+            if slot.due <= self.clock.now.get() {
+                return Poll::Ready(());
+            }
+            match &mut slot.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            Poll::Pending
+        })
+    }
+
+    fn slot<T>(&self, f: impl FnOnce(&mut Slot) -> T) -> T {
+        let mut slots = self.clock.slots.borrow_mut();
+        match slots.get_mut(self.key) {
+            Some(slot) => f(slot),
+            // can't happen: it is there until this is dropped
+            None => f(&mut Slot::default()),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let slot = self.clock.slots.borrow_mut().try_remove(self.key);
+        drop(slot); // its waker, when the slots are free again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use smol::future::{block_on, poll_once};
+
+    use super::*;
+
+    #[test]
+    fn whoever_idles_longest_is_evicted_first() {
+        block_on(async {
+            let clock = Rc::new(Clock::default());
+            let [a, b, c] = [(); 3].map(|()| Watch::new(clock.clone()));
+            let mut first = pin!(a.idle(9, pending::<()>()));
+            let mut second = pin!(b.idle(9, pending::<()>()));
+            let mut busy = pin!(c.within(9, pending::<()>()));
+            assert!(poll_once(first.as_mut()).await.is_none());
+            assert!(poll_once(second.as_mut()).await.is_none());
+            assert!(poll_once(busy.as_mut()).await.is_none());
+            assert!(clock.evict());
+            assert!(poll_once(second.as_mut()).await.is_none());
+            assert!(matches!(poll_once(first.as_mut()).await, Some(Err(Error::Timeout))));
+            assert!(clock.evict());
+            assert!(matches!(poll_once(second.as_mut()).await, Some(Err(Error::Timeout))));
+            assert!(!clock.evict(), "the busy one stays");
+            assert!(poll_once(busy.as_mut()).await.is_none());
+        });
+    }
+
+    #[test]
+    fn a_deadline_is_never_early() {
+        block_on(async {
+            let clock = Rc::new(Clock::default());
+            let watch = Watch::new(clock.clone());
+            let mut wait = pin!(watch.within(2, pending::<()>()));
+            for now in 0..=2 {
+                clock.now.set(now);
+                assert!(poll_once(wait.as_mut()).await.is_none(), "{now}");
+            }
+            clock.now.set(3);
+            assert!(poll_once(wait.as_mut()).await.is_some());
+        });
+    }
+}

@@ -1,0 +1,135 @@
+//! Files, read without making everybody wait for a disk.
+//!
+//! What lies in the page cache is had at once, on this thread. Only what does not is fetched by a
+//! helper thread, which ends when it has had nothing to do for a while.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+/// How much the helper thread fetches into the page cache at once.
+pub(crate) const AHEAD: u64 = 1 << 18;
+
+/// For reading, and so that neither a pipe nor a terminal in the way of it does harm.
+const FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// Opens a file, or a directory, for reading.
+pub(crate) async fn open(path: &Path) -> io::Result<File> {
+    // Before Linux 5.12 a path cannot be asked for on condition that it is cached.
+    static UNSUPPORTED: AtomicBool = AtomicBool::new(false);
+    if UNSUPPORTED.load(Relaxed) {
+        return open_now(path);
+    }
+    match openat2(CWD, path, FLAGS, Mode::empty(), ResolveFlags::CACHED) {
+        Ok(fd) => Ok(fd.into()),
+        Err(Errno::AGAIN) => {
+            let path = path.to_owned();
+            smol::unblock(move || open_now(&path)).await
+        }
+        Err(e @ (Errno::NOSYS | Errno::INVAL | Errno::TOOBIG | Errno::PERM)) => {
+            UNSUPPORTED.store(e != Errno::PERM, Relaxed);
+            open_now(path)
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn open_now(path: &Path) -> io::Result<File> {
+    Ok(openat(CWD, path, FLAGS, Mode::empty())?.into())
+}
+
+/// Reads some of `file` at `offset`: as much as is cached, or else as much as a read gives.
+pub(crate) async fn read(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    if let Some(n) = read_cached(file, buf, offset)? {
+        return Ok(n);
+    }
+    fetch(file, offset, buf.len() as u64).await?;
+    match read_cached(file, buf, offset)? {
+        Some(n) => Ok(n),
+        // Out of the cache again already: memory is that short.
+        None => file.read_at(buf, offset),
+    }
+}
+
+/// Makes it likely that `count` bytes at `offset` can be had without waiting.
+pub(crate) async fn prepare(file: &File, offset: u64, count: u64) -> io::Result<()> {
+    let last = offset.saturating_add(count.min(AHEAD)).saturating_sub(1);
+    match read_cached(file, &mut [0], last)? {
+        Some(_) => Ok(()),
+        None => fetch(file, offset, count.min(AHEAD)).await,
+    }
+}
+
+/// What of the file is in the page cache; nothing if it is not. File systems that cannot tell are
+/// read from as they always were.
+fn read_cached(file: &File, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+    match preadv2(file, &mut [IoSliceMut::new(buf)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(n) => Ok(Some(n)),
+        Err(Errno::AGAIN) => Ok(None),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => file.read_at(buf, offset).map(Some),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Reads a stretch of the file in the helper thread, for the page cache to keep.
+async fn fetch(file: &File, mut offset: u64, count: u64) -> io::Result<()> {
+    let file = file.try_clone()?;
+    let end = offset.saturating_add(count);
+    smol::unblock(move || {
+        let mut buf = vec![0; 1 << 14];
+        while offset < end {
+            match file.read_at(&mut buf, offset)? {
+                0 => break,
+                n => offset += n as u64,
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use smol::future::block_on;
+
+    use super::*;
+
+    #[test]
+    fn cold_and_warm_files_read_alike() {
+        let path = std::env::temp_dir().join(format!("ecohttpd-cold-{}", std::process::id()));
+        let bytes: Vec<u8> = (0..300_000_u32).map(|i| (i / 7) as u8).collect();
+        let mut made = File::create(&path).unwrap();
+        made.write_all(&bytes).unwrap();
+        made.sync_all().unwrap();
+        // Out of the page cache with it, where the file system lets that be asked.
+        let cold = || {
+            let _ = rustix::fs::fadvise(&made, 0, None, rustix::fs::Advice::DontNeed);
+        };
+        block_on(async {
+            cold();
+            let file = open(&path).await.unwrap();
+            let mut buf = [0; 1000];
+            for offset in [0, 299_500, 100_000] {
+                cold();
+                let n = read(&file, &mut buf, offset as u64).await.unwrap();
+                assert!(n > 0);
+                assert_eq!(buf[..n], bytes[offset..offset + n]);
+            }
+            assert_eq!(read(&file, &mut buf, 300_000).await.unwrap(), 0);
+            cold();
+            prepare(&file, 5, 200_000).await.unwrap();
+            prepare(&file, 299_999, 1).await.unwrap();
+            let missing = open(Path::new("/nonexistent/x")).await.unwrap_err();
+            assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        });
+        std::fs::remove_file(&path).unwrap();
+    }
+}

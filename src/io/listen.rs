@@ -1,0 +1,95 @@
+//! Listening sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+
+use super::reactor::Reactor;
+use super::socket::Socket;
+use super::sys;
+
+/// How a listening socket is set up. Most of it is inherited by the connections it accepts.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup<'a> {
+    pub(crate) v6only: bool,
+    pub(crate) backlog: u32,
+    pub(crate) reuseaddr: bool,
+    pub(crate) reuseport: bool,
+    pub(crate) device: Option<&'a str>,
+    pub(crate) mark: Option<u32>,
+    pub(crate) nodelay: bool,
+    pub(crate) keepalive: bool,
+    pub(crate) keepidle: Option<u32>,
+    pub(crate) keepcnt: Option<u32>,
+    pub(crate) keepintvl: Option<u32>,
+    pub(crate) fastopen: Option<u32>,
+}
+
+/// Names what failed, since the kernel's word for it alone helps nobody.
+fn at<T>(what: impl std::fmt::Display, result: Result<T, impl Into<io::Error>>) -> io::Result<T> {
+    result.map_err(|e| {
+        let e = e.into();
+        io::Error::new(e.kind(), format!("{what}: {e}"))
+    })
+}
+
+/// Listens at `addr`.
+pub(crate) fn at_address(addr: SocketAddr, setup: &Setup<'_>) -> io::Result<Socket> {
+    let reactor = Reactor::current()?;
+    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let here = format_args!("cannot listen on {addr}");
+    let fd = at(here, socket_with(family, SocketType::STREAM, flags, None))?;
+    if addr.is_ipv6() {
+        at(here, sockopt::set_ipv6_v6only(&fd, setup.v6only))?;
+    }
+    at(here, sockopt::set_socket_reuseaddr(&fd, setup.reuseaddr))?;
+    at(here, sockopt::set_socket_reuseport(&fd, setup.reuseport))?;
+    if let Some(device) = setup.device {
+        let bound = sys::set_text(fd.as_fd(), libc::SOL_SOCKET, libc::SO_BINDTODEVICE, device);
+        at(format_args!("{here} by device {device}"), bound)?;
+    }
+    if let Some(mark) = setup.mark {
+        let marked = sys::set_number(fd.as_fd(), libc::SOL_SOCKET, libc::SO_MARK, mark as i32);
+        at(format_args!("{here} with mark {mark}"), marked)?;
+    }
+    at(here, bind(&fd, &addr))?;
+    let backlog = setup.backlog.try_into().unwrap_or(i32::MAX);
+    at(here, listen(&fd, backlog))?;
+    at(here, set_tcp(&fd, setup))?;
+    Socket::adopt(&reactor, fd)
+}
+
+/// Takes over a listening socket that somebody else made.
+pub(crate) fn adopted(fd: OwnedFd) -> io::Result<Socket> {
+    const WHAT: &str = "the descriptor handed over";
+    if !at(WHAT, sockopt::socket_acceptconn(&fd))? {
+        let kind = io::ErrorKind::InvalidInput;
+        return Err(io::Error::new(kind, format!("{WHAT} is no listening socket")));
+    }
+    at(WHAT, rustix::io::ioctl_fionbio(&fd, true))?;
+    at(WHAT, rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC))?;
+    Socket::adopt(&Reactor::current()?, fd)
+}
+
+fn set_tcp(fd: &OwnedFd, setup: &Setup<'_>) -> io::Result<()> {
+    let seconds = |n: u32| std::time::Duration::from_secs(n.into());
+    sockopt::set_tcp_nodelay(fd, setup.nodelay)?;
+    sockopt::set_socket_keepalive(fd, setup.keepalive)?;
+    if let Some(n) = setup.keepidle {
+        sockopt::set_tcp_keepidle(fd, seconds(n))?;
+    }
+    if let Some(n) = setup.keepintvl {
+        sockopt::set_tcp_keepintvl(fd, seconds(n))?;
+    }
+    if let Some(n) = setup.keepcnt {
+        sockopt::set_tcp_keepcnt(fd, n)?;
+    }
+    if let Some(n) = setup.fastopen {
+        let n = n.try_into().unwrap_or(i32::MAX);
+        sys::set_number(fd.as_fd(), libc::IPPROTO_TCP, libc::TCP_FASTOPEN, n)?;
+    }
+    Ok(())
+}

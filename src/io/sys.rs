@@ -1,0 +1,64 @@
+//! System calls that nobody wraps safely: the only unsafe code here.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use libc::{c_int, c_void, socklen_t};
+
+fn check(result: c_int) -> io::Result<c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Sets a socket option that is a number.
+pub(super) fn set_number(
+    fd: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    n: c_int,
+) -> io::Result<()> {
+    let value: *const c_int = &n;
+    let len = size_of::<c_int>() as socklen_t;
+    // SAFETY: the descriptor is open as long as it is borrowed, and `value` points to an int of
+    // `len` bytes that outlives the call.
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value.cast::<c_void>(), len) })?;
+    Ok(())
+}
+
+/// Sets a socket option that is a text.
+pub(super) fn set_text(
+    fd: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    text: &str,
+) -> io::Result<()> {
+    let (value, len) = (text.as_ptr(), text.len() as socklen_t);
+    // SAFETY: the descriptor is open as long as it is borrowed, and `value` points to `len` bytes
+    // that outlive the call.
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value.cast::<c_void>(), len) })?;
+    Ok(())
+}
+
+/// A descriptor that can be read when one of `signals` arrives, which then does nothing else.
+pub(super) fn signal_descriptor(signals: &[c_int]) -> io::Result<OwnedFd> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set it is given, and it is only used after that; the
+    // signal numbers are plain ints, of which sigaddset refuses those that are none. The mask is
+    // read by pthread_sigmask, which accepts a null for the old one. signalfd returns a descriptor
+    // that nobody else owns, or -1, which does not get past `check`.
+    unsafe {
+        check(libc::sigemptyset(set.as_mut_ptr()))?;
+        for &signal in signals {
+            check(libc::sigaddset(set.as_mut_ptr(), signal))?;
+        }
+        match libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), ptr::null_mut()) {
+            0 => {}
+            error => return Err(io::Error::from_raw_os_error(error)),
+        }
+        let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
+        Ok(OwnedFd::from_raw_fd(check(libc::signalfd(-1, set.as_ptr(), flags))?))
+    }
+}

@@ -1,0 +1,203 @@
+//! A request head, as a handler sees it.
+
+use std::borrow::Cow;
+
+use crate::Result;
+use crate::wire::head::{Framing, Head};
+use crate::wire::multipart::Multipart;
+use crate::wire::uri;
+
+/// A request: its head, and how far its form has been read.
+///
+/// It stands on its own bytes, so a handler can look at it while the
+/// [`Connection`](crate::Connection) receives and sends.
+#[derive(Debug)]
+pub struct Request {
+    head: Head,
+    path: String,
+    /// The path as bytes, where `path` could not hold them.
+    odd_path: Option<Vec<u8>>,
+    climbs: bool,
+    hides_slash: bool,
+    /// What stands for the values that are no UTF-8, by their place.
+    odd_values: Vec<(usize, String)>,
+    pub(crate) form: Multipart,
+}
+
+impl Request {
+    pub(crate) fn new(head: Head) -> Result<Self> {
+        let uri::Path { bytes, climbs, hides_slash } =
+            uri::path(head.target.path.bytes(&head.bytes))?;
+        let (path, odd_path) = match String::from_utf8(bytes) {
+            Ok(path) => (path, None),
+            Err(e) => (String::from_utf8_lossy(e.as_bytes()).into_owned(), Some(e.into_bytes())),
+        };
+        let odd_values = head.fields.iter().enumerate().filter_map(|(i, (_, value))| {
+            let value = value.bytes(&head.bytes);
+            match String::from_utf8_lossy(value) {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(text) => Some((i, text)),
+            }
+        });
+        let odd_values = odd_values.collect();
+        let form = Multipart::default();
+        Ok(Request { head, path, odd_path, climbs, hides_slash, odd_values, form })
+    }
+
+    /// The method as it came: `GET`, `POST`, …
+    pub fn method(&self) -> &str {
+        self.head.method.text(&self.head.bytes)
+    }
+
+    /// The request target as it came, query and all.
+    pub fn raw_path(&self) -> &str {
+        self.head.raw_target.text(&self.head.bytes)
+    }
+
+    /// The path, percent-decoded and then without `.`, `..` and empty segments.
+    ///
+    /// Every decision about a request sees these same bytes. What is not UTF-8 in them shows as
+    /// U+FFFD, so the text begins with, ends with and equals any given ASCII exactly if the true
+    /// path does. It is `*` for `OPTIONS *`, and begins with `/` otherwise.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path as the file system knows it.
+    pub fn path_bytes(&self) -> &[u8] {
+        self.odd_path.as_deref().unwrap_or(self.path.as_bytes())
+    }
+
+    /// Whether the path had more `..` than segments before them, or a slash that was encoded: it
+    /// then names no file.
+    pub(crate) fn names_no_file(&self) -> bool {
+        self.climbs || self.hides_slash
+    }
+
+    /// The HTTP version: `(1, 0)` or `(1, 1)`. Later minor versions count as 1.1.
+    pub fn version(&self) -> (u8, u8) {
+        (self.major_version(), self.minor_version())
+    }
+
+    /// The first number of the HTTP version, always 1.
+    pub fn major_version(&self) -> u8 {
+        1
+    }
+
+    /// The second number of the HTTP version, 0 or 1.
+    pub fn minor_version(&self) -> u8 {
+        self.head.minor
+    }
+
+    /// The value of the first header of that name, case aside. Bytes that are not UTF-8 show as
+    /// U+FFFD.
+    ///
+    /// ```
+    /// # fn f(req: &ecohttpd::Request) {
+    /// let agent = req.header("user-agent").unwrap_or("somebody");
+    /// # }
+    /// ```
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.header_all(name).next()
+    }
+
+    /// The values of all headers of that name, in the order they came.
+    pub fn header_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let name = name.to_ascii_lowercase();
+        self.headers().filter(move |(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// The value of the first header of that name, byte for byte.
+    pub fn header_bytes(&self, name: &str) -> Option<&[u8]> {
+        let bytes = &self.head.bytes;
+        let is = |n: &str| n.eq_ignore_ascii_case(name);
+        let found = self.head.fields.iter().find(|(n, _)| is(n.text(bytes)));
+        found.map(|(_, value)| value.bytes(bytes))
+    }
+
+    /// All headers in the order they came, their names in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let bytes = &self.head.bytes[..];
+        self.head.fields.iter().enumerate().map(move |(i, (name, value))| {
+            let odd = self.odd_values.iter().find(|(at, _)| *at == i);
+            (name.text(bytes), odd.map_or(value.text(bytes), |(_, text)| text))
+        })
+    }
+
+    /// The host the request is for, with its port if it has one: that of the request target where
+    /// it is absolute, or else of the Host header.
+    pub fn host(&self) -> Option<&str> {
+        match self.head.target.authority {
+            Some(authority) => Some(authority.text(&self.head.bytes)),
+            None => self.header("host"),
+        }
+    }
+
+    /// What follows the `?`, as it came.
+    pub fn query_string(&self) -> &str {
+        self.head.target.query.text(&self.head.bytes)
+    }
+
+    /// The query, pair by pair and decoded, `+` being a space. A name without `=` has an empty
+    /// value; a repeated name comes again.
+    pub fn query(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        self.query_string().split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (uri::unescape_text(name), uri::unescape_text(value))
+        })
+    }
+
+    /// The first value of that name in the query.
+    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.query().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// How long the body is, if the head says so; a chunked one does not.
+    pub fn content_length(&self) -> Option<u64> {
+        match self.head.framing {
+            Framing::Length(n) => Some(n),
+            Framing::Chunked => None,
+        }
+    }
+
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::head;
+
+    fn request(raw: &[u8]) -> Request {
+        Request::new(head::parse(raw, 100).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn nothing_of_a_request_is_lost() {
+        let req = request(
+            b"POST /a%20b/./c?x=1+2&y&x=%26&=z HTTP/1.1\r\nHost: h:80\r\nX-Odd: a\xffb\r\nCookie: 1\r\ncookie: 2\r\nContent-Length: 7\r\n\r\n",
+        );
+        assert_eq!((req.method(), req.path(), req.version()), ("POST", "/a b/c", (1, 1)));
+        assert_eq!(req.raw_path(), "/a%20b/./c?x=1+2&y&x=%26&=z");
+        assert_eq!(req.query_string(), "x=1+2&y&x=%26&=z");
+        let query: Vec<_> = req.query().map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!(query, ["x=1 2", "y=", "x=&", "=z"]);
+        assert_eq!(req.query_value("x").as_deref(), Some("1 2"));
+        assert_eq!(req.header("X-ODD"), Some("a\u{fffd}b"));
+        assert_eq!(req.header_bytes("x-odd"), Some(&b"a\xffb"[..]));
+        assert_eq!(req.header_all("Cookie").collect::<Vec<_>>(), ["1", "2"]);
+        let names: Vec<_> = req.headers().map(|(n, _)| n).collect();
+        assert_eq!(names, ["host", "x-odd", "cookie", "cookie", "content-length"]);
+        assert_eq!((req.host(), req.content_length()), (Some("h:80"), Some(7)));
+        assert_eq!(req.header("none"), None);
+    }
+
+    #[test]
+    fn odd_paths_keep_their_bytes() {
+        let req = request(b"GET http://other/%ff%2e HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!((req.path(), req.path_bytes()), ("/\u{fffd}.", &b"/\xff."[..]));
+        assert_eq!(req.host(), Some("other"));
+    }
+}

@@ -1,0 +1,410 @@
+//! A response: its head, and how its body is framed. Knows no socket.
+
+use crate::wire::status::Status;
+use crate::wire::{is_token, is_value_byte, number, push_number};
+use crate::{Error, Result};
+
+/// The response to one request, as far as it has come.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: Status,
+    reason: Option<Box<str>>,
+    /// `name: value` and a line end for each field.
+    fields: Vec<u8>,
+    /// What the handler says the body is long.
+    length: Option<u64>,
+    pub(crate) head_sent: bool,
+    pub(crate) ended: bool,
+    framing: Framing,
+    head_only: bool,
+    http10: bool,
+    /// Whether the handler wants the connection closed.
+    pub(crate) closes: bool,
+    /// Bytes of content sent.
+    pub(crate) sent: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// So many bytes are still to come.
+    Length(u64),
+    Chunked,
+    /// The end of the connection ends the body.
+    Close,
+    /// There is none.
+    None,
+}
+
+/// What goes before and behind some bytes of the body.
+#[derive(Debug, Default)]
+pub(crate) struct Frame {
+    before: [u8; 18],
+    before_len: usize,
+    pub(crate) after: &'static str,
+    /// The bytes themselves stay here.
+    pub(crate) silent: bool,
+}
+
+impl Frame {
+    pub(crate) fn before(&self) -> &[u8] {
+        self.before.get(..self.before_len).unwrap_or(&[])
+    }
+
+    /// The line that begins a chunk.
+    fn chunk(&mut self, len: u64) {
+        let digits = (u64::BITS - len.leading_zeros()).div_ceil(4).max(1) as usize;
+        for (i, place) in self.before.iter_mut().take(digits).enumerate() {
+            let nibble = (len >> (4 * (digits - 1 - i)) & 15) as u8;
+            *place = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        }
+        let end = self.before.get_mut(digits..digits + 2);
+        if let Some(end) = end {
+            end.copy_from_slice(b"\r\n");
+        }
+        self.before_len = digits + 2;
+    }
+}
+
+/// What of the head is not the handler's.
+#[derive(Debug)]
+pub(crate) struct Circumstances<'a> {
+    pub(crate) date: &'a str,
+    pub(crate) server: &'a str,
+    pub(crate) keep_alive: bool,
+}
+
+impl Response {
+    pub(crate) fn new(head_only: bool, http10: bool) -> Self {
+        Response {
+            status: Status::OK,
+            reason: None,
+            fields: Vec::new(),
+            length: None,
+            head_sent: false,
+            ended: false,
+            framing: Framing::None,
+            head_only,
+            http10,
+            closes: false,
+            sent: 0,
+        }
+    }
+
+    /// Whether content is counted but not sent.
+    pub(crate) fn head_only(&self) -> bool {
+        self.head_only
+    }
+
+    fn open(&self) -> Result {
+        if self.head_sent { Err(Error::HeadSent) } else { Ok(()) }
+    }
+
+    pub(crate) fn set_status(&mut self, status: Status, reason: Option<&str>) -> Result {
+        self.open()?;
+        if reason.is_some_and(|text| !text.bytes().all(is_value_byte)) {
+            return Err(Error::Invalid("a control character in a reason phrase"));
+        }
+        self.status = status;
+        self.reason = reason.filter(|text| !text.is_empty()).map(Into::into);
+        Ok(())
+    }
+
+    /// Sets a field, in place of those of its name or beside them.
+    pub(crate) fn set_field(&mut self, name: &str, value: &str, replace: bool) -> Result {
+        self.open()?;
+        if !is_token(name.as_bytes()) {
+            return Err(Error::Invalid("a header name that is no token"));
+        }
+        if !value.bytes().all(is_value_byte) {
+            return Err(Error::Invalid("a control character in a header value"));
+        }
+        let value = value.trim_matches([' ', '\t']);
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if is("content-length") {
+            let n = number(value.as_bytes());
+            self.length = Some(n.ok_or(Error::Invalid("a Content-Length that is no number"))?);
+            return Ok(());
+        }
+        if is("transfer-encoding") {
+            // How the body is framed is for us to say; this is what it says by itself.
+            return match value.eq_ignore_ascii_case("chunked") {
+                true => Ok(()),
+                false => Err(Error::Invalid("a Transfer-Encoding other than chunked")),
+            };
+        }
+        if is("connection") {
+            if value.eq_ignore_ascii_case("close") {
+                self.closes = true;
+            } else if !value.eq_ignore_ascii_case("keep-alive") {
+                return Err(Error::Invalid("a Connection field other than close or keep-alive"));
+            }
+            return Ok(());
+        }
+        if replace {
+            self.remove_field(name);
+        }
+        for part in [name, ": ", value, "\r\n"] {
+            self.fields.extend_from_slice(part.as_bytes());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove_field(&mut self, name: &str) {
+        if !self.has(name) {
+            return;
+        }
+        let mut kept = Vec::with_capacity(self.fields.len());
+        for line in self.fields.split_inclusive(|&b| b == b'\n') {
+            if !is_named(line, name) {
+                kept.extend_from_slice(line);
+            }
+        }
+        self.fields = kept;
+    }
+
+    /// The value of a field that was set.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let line = self.fields.split(|&b| b == b'\n').find(|line| is_named(line, name))?;
+        let value = line.get(name.len() + 1..)?;
+        std::str::from_utf8(value).ok().map(str::trim)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.field(name).is_some()
+    }
+
+    pub(crate) fn set_length(&mut self, length: u64) {
+        self.length = Some(length);
+    }
+
+    pub(crate) fn has_length(&self) -> bool {
+        self.length.is_some()
+    }
+
+    /// What the body will be long, as far as that was said.
+    #[cfg(feature = "gzip")]
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Forgets what described a content that will not be sent.
+    pub(crate) fn drop_content(&mut self) {
+        self.length = None;
+        for name in [
+            "content-type",
+            "content-encoding",
+            "content-range",
+            "content-disposition",
+            "etag",
+            "last-modified",
+            "cache-control",
+            "expires",
+            "accept-ranges",
+        ] {
+            self.remove_field(name);
+        }
+    }
+
+    /// Forgets everything a handler said.
+    pub(crate) fn reset(&mut self) {
+        *self = Response::new(self.head_only, self.http10);
+    }
+
+    /// Decides how the body is framed; whether the connection can be kept with that.
+    pub(crate) fn begin(&mut self, length: Option<u64>, coded: bool) -> bool {
+        self.framing = match self.length.filter(|_| !coded).or(length.filter(|_| !coded)) {
+            _ if self.status.bodiless() => Framing::None,
+            Some(n) => Framing::Length(n),
+            None if self.http10 => Framing::Close,
+            None => Framing::Chunked,
+        };
+        self.head_sent = true;
+        // After a final 1xx somebody else's protocol would begin.
+        self.framing != Framing::Close && self.status.code() >= 200
+    }
+
+    /// The head as it goes to the wire; [`begin`](Self::begin) comes first.
+    pub(crate) fn head(&self, it: &Circumstances<'_>) -> Vec<u8> {
+        let mut head = Vec::with_capacity(192 + self.fields.len());
+        let mut line = |parts: &[&str]| {
+            parts.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
+            head.extend_from_slice(b"\r\n");
+        };
+        let mut digits = Vec::new();
+        push_number(&mut digits, self.status.code().into());
+        let code = std::str::from_utf8(&digits).unwrap_or("500");
+        let reason = self.reason.as_deref().unwrap_or(self.status.reason());
+        line(&["HTTP/1.1 ", code, " ", reason]);
+        if !self.has("date") {
+            line(&["Date: ", it.date]);
+        }
+        if !it.server.is_empty() && !self.has("server") {
+            line(&["Server: ", it.server]);
+        }
+        match (it.keep_alive, self.http10) {
+            (false, _) => line(&["Connection: close"]),
+            (true, true) => line(&["Connection: keep-alive"]),
+            (true, false) => {}
+        }
+        match self.framing {
+            Framing::Length(n) => {
+                digits.clear();
+                push_number(&mut digits, n);
+                line(&["Content-Length: ", std::str::from_utf8(&digits).unwrap_or("0")]);
+            }
+            Framing::Chunked => line(&["Transfer-Encoding: chunked"]),
+            Framing::Close | Framing::None => {}
+        }
+        head.extend_from_slice(&self.fields);
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+
+    /// What to put around the next `len` bytes of the body, `last` if it ends with them.
+    ///
+    /// # Errors
+    ///
+    /// If there are more than the Content-Length says; they must not get onto the wire.
+    pub(crate) fn frame(&mut self, len: u64, last: bool) -> Result<Frame> {
+        let mut frame =
+            Frame { silent: self.head_only || self.framing == Framing::None, ..Frame::default() };
+        self.ended |= last;
+        if let Framing::Length(left) = &mut self.framing {
+            *left = left.checked_sub(len).ok_or(Error::Invalid("more than the Content-Length"))?;
+        }
+        if frame.silent {
+            return Ok(frame);
+        }
+        self.sent += len;
+        if self.framing == Framing::Chunked {
+            if len > 0 {
+                frame.chunk(len);
+            }
+            frame.after = match (len > 0, last) {
+                (true, true) => "\r\n0\r\n\r\n",
+                (true, false) => "\r\n",
+                (false, true) => "0\r\n\r\n",
+                (false, false) => "",
+            };
+        }
+        Ok(frame)
+    }
+
+    /// Whether the response ended before its Content-Length did: only closing tells the client.
+    pub(crate) fn fell_short(&self) -> bool {
+        self.ended && !self.head_only && matches!(self.framing, Framing::Length(1..))
+    }
+}
+
+fn is_named(line: &[u8], name: &str) -> bool {
+    let (head, rest) = line.split_at_checked(name.len()).unwrap_or((&[], &[]));
+    rest.first() == Some(&b':') && head.eq_ignore_ascii_case(name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(response: &mut Response, length: Option<u64>) -> String {
+        let keep_alive = response.begin(length, false);
+        let it = Circumstances { date: "now", server: "", keep_alive };
+        String::from_utf8(response.head(&it)).unwrap()
+    }
+
+    #[test]
+    fn fields_are_replaced_or_appended() {
+        let mut r = Response::new(false, false);
+        r.set_field("X-A", "1", true).unwrap();
+        r.set_field("x-a", " 2 ", true).unwrap();
+        r.set_field("Set-Cookie", "a", false).unwrap();
+        r.set_field("Set-Cookie", "b", false).unwrap();
+        r.set_field("Server", "mine", true).unwrap();
+        assert_eq!(r.field("X-a"), Some("2"));
+        assert_eq!(r.field("x"), None);
+        assert_eq!(
+            head(&mut r, Some(5)),
+            "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\nx-a: 2\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nServer: mine\r\n\r\n"
+        );
+        assert!(matches!(r.set_field("X-B", "3", true), Err(Error::HeadSent)));
+        assert!(matches!(r.set_status(Status::OK, None), Err(Error::HeadSent)));
+    }
+
+    #[test]
+    fn nothing_can_be_slipped_in() {
+        let mut r = Response::new(false, false);
+        for (name, value) in [
+            ("a\r\nb", "x"),
+            ("", "x"),
+            ("a b", "x"),
+            ("a:", "x"),
+            ("a", "x\r\ny: z"),
+            ("a", "x\ny"),
+            ("a", "x\ry"),
+            ("a", "x\0"),
+            ("a", "x\u{1b}"),
+            ("a", "x\u{7f}"),
+            ("content-length", "5 "),
+            ("content-length", "-1"),
+            ("transfer-encoding", "gzip"),
+            ("connection", "upgrade"),
+        ] {
+            let result = r.set_field(name, value, true);
+            let fine = value == "5 "; // white space around a value is none of it
+            assert_eq!(result.is_ok(), fine, "{name:?} {value:?}");
+        }
+        assert!(r.set_status(Status::OK, Some("a\r\nb")).is_err());
+        r.set_status(Status::OK, Some("Fine")).unwrap();
+        assert!(head(&mut r, None).starts_with("HTTP/1.1 200 Fine\r\n"));
+    }
+
+    #[test]
+    fn framing_follows_what_is_known() {
+        let framing = |http10, length, status| {
+            let mut r = Response::new(false, http10);
+            r.set_status(status, None).unwrap();
+            let kept = r.begin(length, false);
+            (r.framing, kept)
+        };
+        assert_eq!(framing(false, Some(3), Status::OK), (Framing::Length(3), true));
+        assert_eq!(framing(false, None, Status::OK), (Framing::Chunked, true));
+        assert_eq!(framing(true, None, Status::OK), (Framing::Close, false));
+        assert_eq!(framing(true, Some(3), Status::OK), (Framing::Length(3), true));
+        assert_eq!(framing(false, None, Status::NO_CONTENT), (Framing::None, true));
+        assert_eq!(framing(false, Some(0), Status::NOT_MODIFIED), (Framing::None, true));
+        assert_eq!(framing(false, None, Status::SWITCHING_PROTOCOLS), (Framing::None, false));
+    }
+
+    fn framed(r: &mut Response, len: u64, last: bool) -> (String, &'static str) {
+        let frame = r.frame(len, last).unwrap();
+        (String::from_utf8(frame.before().to_vec()).unwrap(), frame.after)
+    }
+
+    #[test]
+    fn chunks_say_how_long_they_are() {
+        let mut r = Response::new(false, false);
+        r.begin(None, false);
+        assert_eq!(framed(&mut r, 0, false), ("".into(), ""));
+        assert_eq!(framed(&mut r, 1, false), ("1\r\n".into(), "\r\n"));
+        assert_eq!(framed(&mut r, 0xabc, false), ("abc\r\n".into(), "\r\n"));
+        assert_eq!(framed(&mut r, u64::MAX >> 4, false), ("fffffffffffffff\r\n".into(), "\r\n"));
+        assert_eq!(framed(&mut r, 16, true), ("10\r\n".into(), "\r\n0\r\n\r\n"));
+        let mut r = Response::new(false, false);
+        r.begin(None, false);
+        assert_eq!(framed(&mut r, 0, true), ("".into(), "0\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_length_is_kept_or_seen_to_be_broken() {
+        let mut r = Response::new(false, false);
+        r.set_field("Content-Length", "5", true).unwrap();
+        r.begin(Some(3), false);
+        assert_eq!(framed(&mut r, 3, false), ("".into(), ""));
+        assert!(r.frame(3, false).is_err());
+        r.frame(0, true).unwrap();
+        assert!(r.fell_short());
+        let mut r = Response::new(true, false);
+        r.set_length(5);
+        r.begin(Some(0), false);
+        assert!(r.frame(0, true).unwrap().silent && !r.fell_short());
+    }
+}
