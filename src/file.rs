@@ -75,7 +75,7 @@ impl Connection {
         }
     }
 
-    async fn send_representation(&mut self, req: &Request, it: Representation) -> Result {
+    async fn send_representation(&mut self, req: &Request, it: Box<Representation>) -> Result {
         let size = it.opened.size();
         let whole = it.transfer == Transfer::Plain;
         let mut parts = Vec::new();
@@ -133,7 +133,7 @@ impl Connection {
             }
             (parts, Transfer::Plain) => {
                 self.set_status(Status::PARTIAL_CONTENT)?;
-                self.send_parts(file, size, parts).await?;
+                Box::pin(self.send_parts(file, size, parts)).await?;
             }
         }
         self.write(&[], true).await

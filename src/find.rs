@@ -62,7 +62,7 @@ pub(crate) struct Representation {
 }
 
 pub(crate) enum Found {
-    File(Representation),
+    File(Box<Representation>),
     /// A directory that was asked for without its slash.
     Directory,
 }
@@ -90,7 +90,7 @@ pub(crate) async fn find(
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             #[cfg(feature = "gzip")]
             if let Some(it) = only_gzip(shared, &target, kind, accepted, confined).await? {
-                return Ok(Found::File(it));
+                return Ok(Found::File(Box::new(it)));
             }
             // A directory without an index is there, but not to be looked into.
             let forbidden = slash && open(shared, path, confined).await.is_ok();
@@ -105,14 +105,19 @@ pub(crate) async fn find(
         // An older one is of an earlier version of the file.
         if sibling.meta.is_file() && sibling.meta.mtime() >= opened.meta.mtime() {
             let (coding, transfer) = (Some(coding), Transfer::Plain);
-            return Ok(Found::File(Representation { opened: sibling, kind, coding, transfer }));
+            return Ok(Found::File(Box::new(Representation {
+                opened: sibling,
+                kind,
+                coding,
+                transfer,
+            })));
         }
     }
     #[cfg(feature = "gzip")]
     let transfer = crate::gzip::transfer(shared, req, kind, accepted, opened.size());
     #[cfg(not(feature = "gzip"))]
     let transfer = Transfer::Plain;
-    Ok(Found::File(Representation { opened, kind, coding: None, transfer }))
+    Ok(Found::File(Box::new(Representation { opened, kind, coding: None, transfer })))
 }
 
 /// A file that is stored as `.gz` and in no other form.

@@ -275,7 +275,7 @@ impl Connection {
         }
         #[cfg(feature = "gzip")]
         if self.deflater.is_some() {
-            return self.write_deflated(&head, data, last).await;
+            return Box::pin(self.write_deflated(&head, data, last)).await;
         }
         let secs = self.shared.options.write_timeout;
         let len = self.gathered.raw().len() as u64 + data.len() as u64;
@@ -301,11 +301,11 @@ impl Connection {
         #[cfg(not(feature = "gzip"))]
         let coded = false;
         let can_stay = self.response.begin(length, coded);
-        self.keep_alive &= can_stay
-            && !self.response.closes
-            && !self.shared.is_draining()
-            && !self.shared.is_crowded()
-            && !(length.is_some() && self.leaves_too_much());
+        let must_close = self.response.closes
+            || self.shared.is_draining()
+            || self.shared.is_crowded()
+            || (length.is_some() && self.leaves_too_much());
+        self.keep_alive &= can_stay && !must_close;
         let shared = self.shared.clone();
         let date = shared.date();
         self.response.head(&Circumstances {

@@ -25,6 +25,8 @@ use crate::io::tls::{Acceptor, Tls};
 use crate::wire::date;
 use crate::{Connection, Error, Options, Request, Result, Status};
 
+type Log = Box<dyn Fn(&Access<'_>)>;
+
 /// What all connections of a server have in common.
 pub(crate) struct Shared {
     pub(crate) options: Options,
@@ -41,7 +43,7 @@ pub(crate) struct Shared {
     draining: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
     date: RefCell<(u64, Rc<str>)>,
-    log: OnceCell<Box<dyn Fn(&Access<'_>)>>,
+    log: OnceCell<Log>,
     docroot: RefCell<Option<PathBuf>>,
     #[cfg(feature = "tls")]
     acceptors: RefCell<Vec<Rc<RefCell<Acceptor>>>>,
@@ -376,7 +378,7 @@ impl Server {
             all_gone(shared).await;
             Ok(())
         };
-        tasks.run(accept.or(news).or(time)).await
+        Box::pin(tasks.run(accept.or(news).or(time))).await
     }
 }
 

@@ -144,7 +144,8 @@ impl Acceptor {
     pub(crate) async fn accept(&self, socket: Socket) -> io::Result<Stream> {
         // What a slow client does not take yet: no more than one record of it.
         let bounded = |session: &mut ServerConnection| session.set_buffer_limit(Some(1 << 14));
-        Ok(Stream::Tls(Box::new(self.0.accept_with(socket, bounded).await?)))
+        let session = Box::pin(self.0.accept_with(socket, bounded)).await?;
+        Ok(Stream::Tls(Box::new(session)))
     }
 }
 
