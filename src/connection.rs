@@ -201,6 +201,14 @@ impl Connection {
         self.out_of_step || !self.body.is_over() || !self.received.raw().is_empty()
     }
 
+    /// What ends here has not come to its end. The framing says so, but for a body that lasts until
+    /// the connection ends.
+    pub(crate) fn abort(&self) {
+        if self.response.ends_with_connection() {
+            self.link.stream.set_reset();
+        }
+    }
+
     /// Ends the connection in good order.
     pub(crate) async fn close(mut self) {
         let unread = self.has_unread();

@@ -290,6 +290,11 @@ impl Response {
         Ok(frame)
     }
 
+    /// Whether a client would take the end of the connection for that of the body.
+    pub(crate) fn ends_with_connection(&self) -> bool {
+        self.head_sent && self.framing == Framing::Close
+    }
+
     /// Whether the response ended before its Content-Length did: only closing tells the client.
     pub(crate) fn fell_short(&self) -> bool {
         self.ended && !self.head_only && matches!(self.framing, Framing::Length(1..))

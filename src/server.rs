@@ -494,10 +494,19 @@ where
     H: AsyncFn(&mut Connection, &mut Request) -> Result,
 {
     loop {
-        con.idle().await?;
+        match con.idle().await {
+            Ok(()) => {}
+            Err(Error::Closed | Error::Timeout) => break,
+            Err(e) => return Err(e),
+        }
         // On the heap for as long as it lasts, so that an idle connection is small.
-        if !Box::pin(exchange(&mut con, handler)).await? {
-            break;
+        match Box::pin(exchange(&mut con, handler)).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(e) => {
+                con.abort();
+                return Err(e);
+            }
         }
     }
     Box::pin(con.close()).await;

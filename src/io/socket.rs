@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use std::{cmp, fmt};
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -16,7 +17,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{
     SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, acceptfrom_with, getsockname, sendmsg,
-    shutdown,
+    shutdown, sockopt,
 };
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
@@ -122,6 +123,11 @@ impl Socket {
         self.poll_op(cx, Way::Write, 0, &mut |fd| {
             rustix::fs::sendfile(fd, file, Some(&mut *offset), count)
         })
+    }
+
+    /// Makes the kernel reset the connection when it is closed, instead of ending it in order.
+    pub(crate) fn set_reset(&self) {
+        let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
     }
 
     /// Tells the peer that nothing more will come.

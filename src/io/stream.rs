@@ -31,6 +31,11 @@ impl Stream {
         }
     }
 
+    /// Makes the end of the connection look like the accident it is.
+    pub(crate) fn set_reset(&self) {
+        self.socket().set_reset();
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket().local_addr()
     }
