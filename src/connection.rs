@@ -210,7 +210,7 @@ impl Connection {
     }
 
     /// Ends the connection in good order.
-    pub(crate) async fn close(mut self) {
+    pub(crate) async fn close(&mut self) {
         let unread = self.has_unread();
         self.gathered.clear();
         self.link.close(unread, &mut self.received).await;

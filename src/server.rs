@@ -368,8 +368,8 @@ impl Server {
                 let connection = async move {
                     let shared = &place.0;
                     if let Ok(stream) = open(acceptor, socket, shared).await {
-                        let con = Connection::new(stream, peer, shared.clone());
-                        let _ = converse(con, handler).await;
+                        let mut con = Connection::new(stream, peer, shared.clone());
+                        let _ = converse(&mut con, handler).await;
                     }
                 };
                 tasks.spawn(connection).detach();
@@ -489,7 +489,7 @@ async fn all_gone(shared: &Shared) {
 }
 
 /// One connection's life: a request, its response, and again.
-async fn converse<H>(mut con: Connection, handler: &H) -> Result
+async fn converse<H>(con: &mut Connection, handler: &H) -> Result
 where
     H: AsyncFn(&mut Connection, &mut Request) -> Result,
 {
@@ -500,7 +500,7 @@ where
             Err(e) => return Err(e),
         }
         // On the heap for as long as it lasts, so that an idle connection is small.
-        match Box::pin(exchange(&mut con, handler)).await {
+        match Box::pin(exchange(con, handler)).await {
             Ok(true) => {}
             Ok(false) => break,
             Err(e) => {
