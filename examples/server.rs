@@ -8,32 +8,66 @@
 //! ```
 
 use std::fmt::Display;
+use std::fs::{self, File};
+use std::io;
 
 use ecohttpd::{Connection, FormEvent, Options, Request, Result, Status, listen, param};
 use smol::Unblock;
 use smol::io::AsyncWriteExt;
 
-/// Stores the part called `file` in the current directory and prints the others.
+/// Where uploads go, below the current directory.
+const DIRECTORY: &str = "uploads";
+
+/// A file that is being received, under a name of its own until all of it is there.
+struct Incoming {
+    path: String,
+    part: String,
+    /// Written by a helper thread, 64 KiB at a time, so that a slow disk keeps nobody waiting.
+    file: Unblock<File>,
+}
+
+impl Incoming {
+    /// A client can call a file anything: only the last part of that names one here.
+    fn create(name: &str) -> io::Result<Incoming> {
+        let name = name.rsplit(['/', '\\']).next().unwrap_or("");
+        if name.is_empty() || name.starts_with('.') || name.contains(char::is_control) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        fs::create_dir_all(DIRECTORY)?;
+        let (path, part) = (format!("{DIRECTORY}/{name}"), format!("{DIRECTORY}/.{name}.part"));
+        let file = Unblock::with_capacity(1 << 16, File::create_new(&part)?);
+        Ok(Incoming { path, part, file })
+    }
+
+    /// Gives it its name; what has that name already stays.
+    async fn keep(mut self) -> io::Result<()> {
+        self.file.close().await?;
+        fs::hard_link(&self.part, &self.path)
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.part);
+    }
+}
+
+/// Stores the part called `file` and prints the others.
 async fn handle_upload(con: &mut Connection, req: &mut Request) -> Result {
-    let mut file = None;
+    let mut file: Option<Incoming> = None;
     loop {
         match con.read_formdata(req).await? {
             FormEvent::Header { name: "content-disposition", value } => {
                 let Some(part) = param(value, "name") else {
                     return con.send_error(Status::FORBIDDEN).await;
                 };
-                println!("part name: {part}");
+                println!("part name: {}", part.escape_debug());
                 if part == "file" {
-                    // A client can put anything here: only the last part of it names a file.
-                    let name = param(value, "filename").unwrap_or_default();
-                    let name = name.rsplit(['/', '\\']).next().unwrap_or("");
-                    if matches!(name, "" | "." | "..") {
+                    let Some(name) = param(value, "filename") else {
                         return con.send_error(Status::BAD_REQUEST).await;
-                    }
-                    match std::fs::File::create(name) {
-                        // Written by a helper thread, 64 KiB at a time, so that a slow disk keeps
-                        // nobody waiting.
-                        Ok(created) => file = Some(Unblock::with_capacity(1 << 16, created)),
+                    };
+                    match Incoming::create(&name) {
+                        Ok(incoming) => file = Some(incoming),
                         Err(_) => return con.send_error(Status::FORBIDDEN).await,
                     }
                 }
@@ -41,10 +75,11 @@ async fn handle_upload(con: &mut Connection, req: &mut Request) -> Result {
             FormEvent::Header { .. } => {}
             FormEvent::Body { data, last } => match &mut file {
                 Some(open) => {
-                    open.write_all(data).await?;
-                    if last {
-                        open.close().await?;
-                        file = None;
+                    open.file.write_all(data).await?;
+                    if let Some(whole) = file.take_if(|_| last) {
+                        if whole.keep().await.is_err() {
+                            return con.send_error(Status::FORBIDDEN).await;
+                        }
                     }
                 }
                 None => println!("part data: {}", data.escape_ascii()),
@@ -89,20 +124,20 @@ fn text(raw: &str) -> String {
 
 async fn handler(con: &mut Connection, req: &mut Request) -> Result {
     match req.path() {
-        "/upload" => handle_upload(con, req).await,
+        "/upload" => Box::pin(handle_upload(con, req)).await,
         "/test" => handle_test(con, req).await,
         _ => con.serve_file(req).await,
     }
 }
 
-fn port(arg: Option<String>, default: u16) -> std::io::Result<u16> {
+fn port(arg: Option<String>, default: u16) -> io::Result<u16> {
     let Some(arg) = arg else {
         return Ok(default);
     };
-    arg.parse().map_err(|_| std::io::Error::other(format!("{arg} is not a port")))
+    arg.parse().map_err(|_| io::Error::other(format!("{arg} is not a port")))
 }
 
-fn main() -> std::io::Result<()> {
+fn main() -> io::Result<()> {
     let port = port(std::env::args().nth(1), 8080)?;
     let options = Options {
         reuseaddr: true,

@@ -92,6 +92,7 @@ impl Uploads {
             match con.read_formdata(req).await? {
                 FormEvent::Header { name: "content-disposition", value } => {
                     let name = param(value, "filename").filter(|name| !name.is_empty());
+                    // Where no file was chosen, a browser sends one without a name.
                     if let (Some("file"), Some(name)) = (param(value, "name").as_deref(), name) {
                         let Some(name) = plain_name(&name) else {
                             return con
@@ -246,7 +247,7 @@ fn main() -> io::Result<()> {
     // The handler is a closure that borrows `uploads`; nothing here needs an Rc.
     ecohttpd::block_on(server.serve(async |con: &mut Connection, req: &mut Request| {
         match (req.method(), req.path_bytes()) {
-            ("POST", b"/upload") => uploads.receive(con, req).await,
+            ("POST", b"/upload") => Box::pin(uploads.receive(con, req)).await,
             ("GET" | "HEAD", b"/uploads/") => uploads.list(con, req).await,
             (_, path) => match path.strip_prefix(b"/uploads/") {
                 Some(name) => {

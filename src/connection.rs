@@ -39,8 +39,12 @@ pub struct Connection {
     #[cfg(feature = "gzip")]
     pub(crate) takes_gzip: bool,
     pub(crate) keep_alive: bool,
+    /// The client will send no other request.
+    client_closes: bool,
     /// What has been received does not end where a request would begin.
     pub(crate) out_of_step: bool,
+    /// A file that was to be sent was not what it should be, and nothing took its place.
+    pub(crate) failed: bool,
     requests: u32,
     peer: SocketAddr,
     pub(crate) shared: Rc<Shared>,
@@ -63,7 +67,9 @@ impl Connection {
             #[cfg(feature = "gzip")]
             takes_gzip: false,
             keep_alive: false,
+            client_closes: false,
             out_of_step: false,
+            failed: false,
             requests: 0,
             peer,
             shared,
@@ -123,7 +129,9 @@ impl Connection {
         self.requests = self.requests.saturating_add(1);
         self.response = Response::new(false, false);
         self.keep_alive = false;
+        self.client_closes = false;
         self.out_of_step = true;
+        self.failed = false;
         let options = &self.shared.options;
         let most = options.max_head.min(crate::io::buffer::SIZE);
         self.link.watch.arm(options.head_timeout);
@@ -153,11 +161,12 @@ impl Connection {
         self.body_read = 0;
         self.body_timeout = self.shared.options.body_timeout;
         self.lent = 0;
-        self.out_of_step = false;
         let req = Request::new(head)?;
+        self.out_of_step = false;
         if req.content_length().is_some_and(|n| n > self.shared.options.max_body) {
             return Err(Error::TooLarge("request body"));
         }
+        self.client_closes = !req.head().keep_alive;
         self.keep_alive = req.head().keep_alive && self.shared.options.http_keepalive > 0;
         self.awaits_continue = req.head().expects_continue && !self.body.is_over();
         #[cfg(feature = "gzip")]
@@ -169,6 +178,12 @@ impl Connection {
 
     /// Ends the response; whether another request may follow.
     pub(crate) async fn finish(&mut self) -> Result<bool> {
+        if self.link.is_broken() {
+            return Err(Error::Closed);
+        }
+        if self.failed && !self.response.head_sent {
+            return Err(Error::Status(Status::INTERNAL_SERVER_ERROR, "file cut short"));
+        }
         if !self.response.ended {
             self.write(&[], true).await?;
         }
@@ -196,9 +211,11 @@ impl Connection {
         }
     }
 
-    /// Whether the client may still be sending something that nobody will read.
-    fn has_unread(&self) -> bool {
-        self.out_of_step || !self.body.is_over() || !self.received.raw().is_empty()
+    /// Whether the client may still be sending, be it what nobody will read or its next request: it
+    /// knows of the end only if it asked for it.
+    fn may_send(&self) -> bool {
+        let unread = self.out_of_step || !self.body.is_over() || !self.received.raw().is_empty();
+        unread || (self.requests > 0 && !self.client_closes)
     }
 
     /// What ends here has not come to its end. The framing says so, but for a body that lasts until
@@ -211,9 +228,14 @@ impl Connection {
 
     /// Ends the connection in good order.
     pub(crate) async fn close(&mut self) {
-        let unread = self.has_unread();
+        let linger = self.may_send();
         self.gathered.clear();
-        self.link.close(unread, &mut self.received).await;
+        self.link.close(linger, &mut self.received).await;
+    }
+
+    /// Ends the connection while nothing is under way, for lack of time or room.
+    pub(crate) async fn end_idle(&mut self) {
+        self.link.close(false, &mut self.received).await;
     }
 }
 

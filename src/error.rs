@@ -62,7 +62,9 @@ fn io_status(e: &io::Error) -> Status {
         (io::ErrorKind::NotFound, _) | (_, Some(Errno::NOTDIR | Errno::NAMETOOLONG)) => {
             Status::NOT_FOUND
         }
-        (io::ErrorKind::PermissionDenied, _) | (_, Some(Errno::LOOP)) => Status::FORBIDDEN,
+        (io::ErrorKind::PermissionDenied, _) | (_, Some(Errno::LOOP | Errno::NXIO)) => {
+            Status::FORBIDDEN
+        }
         (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => {
             Status::INSUFFICIENT_STORAGE
         }

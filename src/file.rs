@@ -51,13 +51,19 @@ impl Connection {
     }
 
     async fn serve(&mut self, req: &Request, path: &Path, confined: bool) -> Result {
-        if !matches!(req.method(), "GET" | "HEAD") {
+        // An error page answers whatever was asked.
+        let plain = self.response.status == Status::OK;
+        if plain && !matches!(req.method(), "GET" | "HEAD") {
             self.add_header("Allow", "GET, HEAD")?;
             return self.answer(Status::METHOD_NOT_ALLOWED).await;
         }
         let shared = self.shared.clone();
         match Box::pin(find(&shared, req, path, confined)).await {
             Ok(Found::File(it)) => Box::pin(self.send_representation(req, it)).await,
+            // The request has its slash; it is the program's path that has none.
+            Ok(Found::Directory) if req.path_bytes().ends_with(b"/") => {
+                Box::pin(self.serve(req, &path.join(""), confined)).await
+            }
             Ok(Found::Directory) => {
                 let mut location = String::new();
                 uri::push_escaped(&mut location, req.path_bytes());
@@ -214,7 +220,7 @@ impl Connection {
                 let spare = self.gathered.spare();
                 let room = spare.get_mut(..n as usize).unwrap_or(&mut []);
                 match file::read(file, room, offset).await? {
-                    0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                    0 => return Err(self.cut_short()),
                     n => {
                         self.gathered.extend(n);
                         offset += n as u64;
@@ -229,19 +235,22 @@ impl Connection {
             return self.send_read(file, Part { start: offset, len }).await;
         }
         let secs = self.shared.options.write_timeout;
-        let frame = self.response.frame(len, false)?;
+        self.response.allows(len).inspect_err(|_| self.link.set_broken())?;
+        let frame = self.response.frame(len, false);
         if frame.silent {
             return Ok(());
         }
-        self.link.write_all(&mut [IoSlice::new(frame.before())], true, secs).await?;
+        // Once the frame is announced, all of it has to come, and nothing can take its place.
+        self.link.begin_frame()?;
+        self.link.write_part(&mut [IoSlice::new(frame.before())], true, secs).await?;
         if self.is_tls() {
-            self.encrypt(file, offset, len).await
+            self.encrypt(file, offset, len).await?;
         } else {
-            self.splice(file, offset, len).await
+            self.splice(file, offset, len).await?;
         }
-        // What the frame promises is not there, and nothing can take its place.
-        .inspect_err(|_| self.link.set_broken())?;
-        self.link.write_all(&mut [IoSlice::new(frame.after.as_bytes())], false, secs).await
+        self.link.write_part(&mut [IoSlice::new(frame.after.as_bytes())], false, secs).await?;
+        self.link.end_frame();
+        Ok(())
     }
 
     /// From page cache to socket.
@@ -256,6 +265,7 @@ impl Connection {
             match self.link.send_file(file, &mut offset, ready, secs).await? {
                 0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
                 n => {
+                    self.response.sent = self.response.sent.saturating_add(n as u64);
                     ready = ready.saturating_sub(n as u64);
                     left = left.saturating_sub(n as u64);
                 }
@@ -273,7 +283,8 @@ impl Connection {
             if n == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
-            self.link.write_all(&mut [IoSlice::new(block.raw())], false, secs).await?;
+            self.link.write_part(&mut [IoSlice::new(block.raw())], false, secs).await?;
+            self.response.sent = self.response.sent.saturating_add(n as u64);
             block.drop_raw(n);
             offset += n as u64;
             left -= n as u64;
@@ -288,8 +299,7 @@ impl Connection {
         while left > 0 {
             let n = read_block(file, &mut block, offset, left).await?;
             if n == 0 {
-                self.link.set_broken();
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                return Err(self.cut_short());
             }
             self.send_pieces(&[block.raw()]).await?;
             block.drop_raw(n);
@@ -319,7 +329,8 @@ impl Connection {
         let mut plain = Buffer::new(self.shared.pool.clone());
         let mut offset = 0;
         loop {
-            let (taken, made) = inflater.step(block.raw(), plain.spare())?;
+            let step = inflater.step(block.raw(), plain.spare());
+            let (taken, made) = step.inspect_err(|_| drop(self.cut_short()))?;
             plain.extend(made);
             self.send_pieces(&[plain.raw()]).await?;
             plain.drop_raw(made);
@@ -329,13 +340,22 @@ impl Connection {
             }
             match read_block(file, &mut block, offset, u64::MAX).await? {
                 0 if inflater.is_whole() => return Ok(()),
-                0 => {
-                    self.link.set_broken();
-                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-                }
+                0 => return Err(self.cut_short()),
                 n => offset += n as u64,
             }
         }
+    }
+
+    /// The file ends before its time. If the client has had some of it, nothing may follow that
+    /// would make it look whole.
+    fn cut_short(&mut self) -> Error {
+        if self.response.head_sent {
+            self.link.set_broken();
+        } else {
+            self.gathered.clear();
+            self.failed = true;
+        }
+        io::Error::from(io::ErrorKind::UnexpectedEof).into()
     }
 
     fn is_deflating(&self) -> bool {

@@ -30,11 +30,14 @@ impl Opened {
         self.meta.mtime().try_into().unwrap_or(0)
     }
 
+    /// When it was modified, in nanoseconds since 1970.
+    fn time(&self) -> i128 {
+        i128::from(self.meta.mtime()) * 1_000_000_000 + i128::from(self.meta.mtime_nsec())
+    }
+
     /// inode-size-mtime, as uhttpd's, the time to the nanosecond.
     pub(crate) fn etag(&self, weak: bool) -> String {
-        let nanos = i128::from(self.meta.mtime()) * 1_000_000_000;
-        let time = nanos + i128::from(self.meta.mtime_nsec());
-        let (inode, size) = (self.meta.ino(), self.size());
+        let (inode, size, time) = (self.meta.ino(), self.size(), self.time());
         format!("{}\"{inode:x}-{size:x}-{time:x}\"", if weak { "W/" } else { "" })
     }
 }
@@ -103,7 +106,7 @@ pub(crate) async fn find(
             continue;
         };
         // An older one is of an earlier version of the file.
-        if sibling.meta.is_file() && sibling.meta.mtime() >= opened.meta.mtime() {
+        if sibling.meta.is_file() && sibling.time() >= opened.time() {
             let (coding, transfer) = (Some(coding), Transfer::Plain);
             return Ok(Found::File(Box::new(Representation {
                 opened: sibling,

@@ -150,12 +150,12 @@ impl Connection {
             || strong
             || response.status == Status::PARTIAL_CONTENT
             || response.has("content-encoding")
-            || response.field("cache-control").is_some_and(|v| v.contains("no-transform"))
+            || response.fields("cache-control").any(|v| field::has_token(v, "no-transform"))
         {
             return false;
         }
         let varies = |v: &str| field::has_token(v, "accept-encoding") || v == "*";
-        if !response.field("vary").is_some_and(varies) {
+        if !response.fields("vary").any(varies) {
             let _ = self.response.set_field("Vary", "Accept-Encoding", false);
         }
         let small = self.response.length().or(length).is_some_and(|n| n < LEAST);
@@ -174,6 +174,7 @@ impl Connection {
 
     /// What [`write`](Connection::write) does where there is a deflater.
     pub(crate) async fn write_deflated(&mut self, head: &[u8], data: &[u8], last: bool) -> Result {
+        self.link.begin_frame()?;
         let gathered = std::mem::replace(&mut self.gathered, Buffer::new(self.shared.pool.clone()));
         let flush = match (last, data.is_empty()) {
             (true, _) => MZFlush::Finish,
@@ -197,7 +198,7 @@ impl Connection {
                 } else if input.is_empty() && through {
                     break;
                 }
-                smol::future::yield_now().await;
+                self.link.stream.pause().await;
             }
         }
         if last {
@@ -221,6 +222,7 @@ impl Connection {
         if last {
             self.deflater = None;
         }
+        self.link.end_frame();
         Ok(())
     }
 
@@ -230,10 +232,12 @@ impl Connection {
         };
         let secs = self.shared.options.write_timeout;
         let out = deflater.out.raw();
-        let frame = self.response.frame(out.len() as u64, last)?;
+        let len = out.len() as u64;
+        let frame = self.response.frame(len, last);
         let shown = if frame.silent { &[][..] } else { out };
         let mut parts = [head, frame.before(), shown, frame.after.as_bytes()].map(IoSlice::new);
-        self.link.write_all(&mut parts, false, secs).await?;
+        self.link.write_part(&mut parts, false, secs).await?;
+        self.response.count(&frame, len);
         deflater.out.clear();
         Ok(())
     }

@@ -38,7 +38,7 @@
 //! * [`Request`], [`Connection`], [`Server`]: the two put together.
 //!
 //! A helper thread starts only when a file that is not in the page cache has to be fetched from its
-//! disk, so that the disk keeps nobody else waiting, and ends soon after.
+//! disk, so that the disk keeps nobody else waiting, and ends a few seconds after the last of them.
 //!
 //! # Features
 //!

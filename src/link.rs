@@ -20,7 +20,8 @@ const LINGER_BYTES: usize = 64 << 20;
 pub(crate) struct Link {
     pub(crate) stream: Stream,
     pub(crate) watch: Watch,
-    /// Something was cut off in the middle, so that nothing can be sent any more.
+    /// What is on the wire is in the middle of something. So it is for as long as a write lasts; if
+    /// it stays so, because that failed or was given up, nothing can be sent any more.
     broken: bool,
 }
 
@@ -31,6 +32,20 @@ impl Link {
 
     pub(crate) fn is_broken(&self) -> bool {
         self.broken
+    }
+
+    /// Begins something of which all has to be written. If it is not, nothing can follow.
+    pub(crate) fn begin_frame(&mut self) -> Result {
+        if self.broken {
+            return Err(Error::Closed);
+        }
+        self.broken = true;
+        Ok(())
+    }
+
+    /// All of it was written.
+    pub(crate) fn end_frame(&mut self) {
+        self.broken = false;
     }
 
     /// Nothing more can be sent: what is on the wire is not what was announced.
@@ -64,12 +79,40 @@ impl Link {
             }
             read
         });
-        self.watch.idle(secs, first).await?.map_err(Error::Network)
+        if let Ok(read) = self.watch.idle(secs, first).await {
+            return read.map_err(Error::Network);
+        }
+        // A request may have come that nobody has told of yet; then it is answered.
+        self.stream.expect_bytes();
+        let last = poll_fn(|cx| self.stream.poll_read(cx, buffer.spare()));
+        match smol::future::poll_once(last).await {
+            Some(Ok(n @ 1..)) => {
+                buffer.extend(n);
+                Ok(n)
+            }
+            _ => {
+                buffer.release();
+                Err(Error::Timeout)
+            }
+        }
     }
 
     /// Writes all of `parts`, as long as some of it leaves every `secs` seconds. With `more`, what
     /// follows at once may share its packets.
     pub(crate) async fn write_all(
+        &mut self,
+        parts: &mut [IoSlice<'_>],
+        more: bool,
+        secs: u32,
+    ) -> Result {
+        self.begin_frame()?;
+        self.write_part(parts, more, secs).await?;
+        self.end_frame();
+        Ok(())
+    }
+
+    /// Likewise, in the middle of a frame.
+    pub(crate) async fn write_part(
         &mut self,
         mut parts: &mut [IoSlice<'_>],
         more: bool,
@@ -79,18 +122,17 @@ impl Link {
         while !parts.is_empty() {
             let stream = &mut self.stream;
             let write = poll_fn(|cx| stream.poll_write(cx, parts, more));
-            let n = self.watch.within(secs, write).await;
-            match self.sent(n)? {
-                0 => return self.sent(Ok(Err(io::ErrorKind::WriteZero.into()))),
+            match self.watch.within(secs, write).await?.map_err(Error::Network)? {
+                0 => return Err(Error::Network(io::ErrorKind::WriteZero.into())),
                 n => IoSlice::advance_slices(&mut parts, n),
             }
         }
         let stream = &mut self.stream;
-        let flushed = self.watch.within(secs, poll_fn(|cx| stream.poll_flush(cx))).await;
-        self.sent(flushed)
+        let flushed = poll_fn(|cx| stream.poll_flush(cx));
+        self.watch.within(secs, flushed).await?.map_err(Error::Network)
     }
 
-    /// Sends some of `file` from page cache to socket.
+    /// Sends some of `file` from page cache to socket, in the middle of a frame.
     pub(crate) async fn send_file(
         &mut self,
         file: &File,
@@ -100,24 +142,17 @@ impl Link {
     ) -> Result<usize> {
         let stream = &mut self.stream;
         let sent = poll_fn(|cx| stream.poll_send_file(cx, file, offset, count));
-        let sent = self.watch.within(secs, sent).await;
-        self.sent(sent)
-    }
-
-    fn sent<T>(&mut self, result: Result<io::Result<T>>) -> Result<T> {
-        let result = result.and_then(|result| result.map_err(Error::Network));
-        self.broken |= result.is_err();
-        result
+        self.watch.within(secs, sent).await?.map_err(Error::Network)
     }
 
     /// Ends the connection so that the peer gets all that was sent.
     ///
-    /// With `unread`, it may still be sending: to close at once would make its kernel throw away
-    /// our answer (RFC 9112, 9.6).
-    pub(crate) async fn close(&mut self, unread: bool, buffer: &mut Buffer) {
+    /// If it may still be sending, to close at once would make its kernel throw away our answer (RFC
+    /// 9112, 9.6): then its end is waited for, with `linger`.
+    pub(crate) async fn close(&mut self, linger: bool, buffer: &mut Buffer) {
         let stream = &mut self.stream;
         let shut = self.watch.idle(LINGER, poll_fn(|cx| stream.poll_shut_down(cx))).await;
-        if shut.is_err() || !unread {
+        if shut.is_err() || !linger {
             return;
         }
         let mut left = LINGER_BYTES;

@@ -76,7 +76,8 @@ pub struct Options {
     pub error_pages: bool,
 
     /// Connections served at once. When there are no more, whoever has been idle for longest makes
-    /// room for the next one; where nobody is idle, the next one waits. Default: 100
+    /// room for the next one; where nobody is idle, the next one waits. Never more than there are
+    /// descriptors for, with a file each (`RLIMIT_NOFILE`). Default: 100
     pub max_connections: usize,
     /// Time for a whole request head, and for a TLS handshake. Default: 20
     pub head_timeout: u32,

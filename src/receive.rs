@@ -174,7 +174,6 @@ impl Connection {
     /// Receives some more of the body, before the deadline that was set.
     async fn fill(&mut self) -> Result {
         if self.awaits_continue {
-            self.awaits_continue = false;
             // Some send the body at once all the same.
             if self.received.raw().is_empty() && !self.response.head_sent {
                 let mut interim = [IoSlice::new(b"HTTP/1.1 100 Continue\r\n\r\n")];
@@ -182,6 +181,7 @@ impl Connection {
                 self.link.write_all(&mut interim, false, secs).await?;
                 self.link.watch.arm(self.body_timeout);
             }
+            self.awaits_continue = false;
         }
         if self.received.spare().is_empty() {
             return Err(Error::TooLarge("line of a form"));

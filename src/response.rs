@@ -163,10 +163,17 @@ impl Response {
     }
 
     /// The value of a field that was set.
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        let line = self.fields.split(|&b| b == b'\n').find(|line| is_named(line, name))?;
-        let value = line.get(name.len() + 1..)?;
-        std::str::from_utf8(value).ok().map(str::trim)
+    pub(crate) fn field<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.fields(name).next()
+    }
+
+    /// The values of all fields of a name.
+    pub(crate) fn fields<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let lines = self.fields.split(|&b| b == b'\n').filter(move |line| is_named(line, name));
+        lines.filter_map(|line| {
+            let value = line.get(name.len() + 1..)?;
+            std::str::from_utf8(value).ok().map(str::trim)
+        })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -213,7 +220,7 @@ impl Response {
     /// Decides how the body is framed; whether the connection can be kept with that.
     pub(crate) fn begin(&mut self, length: Option<u64>, coded: bool) -> bool {
         self.framing = match self.length.filter(|_| !coded).or(length.filter(|_| !coded)) {
-            _ if self.status.bodiless() => Framing::None,
+            _ if self.status.bodiless() || self.status == Status::RESET_CONTENT => Framing::None,
             Some(n) => Framing::Length(n),
             None if self.http10 => Framing::Close,
             None => Framing::Chunked,
@@ -253,6 +260,8 @@ impl Response {
                 line(&["Content-Length: ", std::str::from_utf8(&digits).unwrap_or("0")]);
             }
             Framing::Chunked => line(&["Transfer-Encoding: chunked"]),
+            // It has no content, and says so.
+            Framing::None if self.status == Status::RESET_CONTENT => line(&["Content-Length: 0"]),
             Framing::Close | Framing::None => {}
         }
         head.extend_from_slice(&self.fields);
@@ -260,22 +269,31 @@ impl Response {
         head
     }
 
-    /// What to put around the next `len` bytes of the body, `last` if it ends with them.
+    /// Whether the next `len` bytes of the body can be sent.
     ///
     /// # Errors
     ///
-    /// If there are more than the Content-Length says; they must not get onto the wire.
-    pub(crate) fn frame(&mut self, len: u64, last: bool) -> Result<Frame> {
+    /// If they are more than the Content-Length says; they must not get onto the wire.
+    pub(crate) fn allows(&self, len: u64) -> Result {
+        let left = match (self.head_sent, self.framing) {
+            (true, Framing::Length(left)) => left,
+            (true, _) => return Ok(()),
+            (false, _) => self.length.unwrap_or(u64::MAX),
+        };
+        if len > left { Err(Error::Invalid("more than the Content-Length")) } else { Ok(()) }
+    }
+
+    /// What to put around the next `len` bytes of the body, `last` if it ends with them.
+    pub(crate) fn frame(&mut self, len: u64, last: bool) -> Frame {
         let mut frame =
             Frame { silent: self.head_only || self.framing == Framing::None, ..Frame::default() };
         self.ended |= last;
         if let Framing::Length(left) = &mut self.framing {
-            *left = left.checked_sub(len).ok_or(Error::Invalid("more than the Content-Length"))?;
+            *left = left.saturating_sub(len);
         }
         if frame.silent {
-            return Ok(frame);
+            return frame;
         }
-        self.sent += len;
         if self.framing == Framing::Chunked {
             if len > 0 {
                 frame.chunk(len);
@@ -287,7 +305,14 @@ impl Response {
                 (false, false) => "",
             };
         }
-        Ok(frame)
+        frame
+    }
+
+    /// Counts `len` bytes of content that have been sent.
+    pub(crate) fn count(&mut self, frame: &Frame, len: u64) {
+        if !frame.silent {
+            self.sent = self.sent.saturating_add(len);
+        }
     }
 
     /// Whether a client would take the end of the connection for that of the body.
@@ -380,7 +405,7 @@ mod tests {
     }
 
     fn framed(r: &mut Response, len: u64, last: bool) -> (String, &'static str) {
-        let frame = r.frame(len, last).unwrap();
+        let frame = r.frame(len, last);
         (String::from_utf8(frame.before().to_vec()).unwrap(), frame.after)
     }
 
@@ -402,14 +427,15 @@ mod tests {
     fn a_length_is_kept_or_seen_to_be_broken() {
         let mut r = Response::new(false, false);
         r.set_field("Content-Length", "5", true).unwrap();
+        assert!(r.allows(6).is_err() && r.allows(5).is_ok());
         r.begin(Some(3), false);
         assert_eq!(framed(&mut r, 3, false), ("".into(), ""));
-        assert!(r.frame(3, false).is_err());
-        r.frame(0, true).unwrap();
+        assert!(r.allows(3).is_err() && r.allows(2).is_ok());
+        r.frame(0, true);
         assert!(r.fell_short());
         let mut r = Response::new(true, false);
         r.set_length(5);
         r.begin(Some(0), false);
-        assert!(r.frame(0, true).unwrap().silent && !r.fell_short());
+        assert!(r.frame(0, true).silent && !r.fell_short());
     }
 }

@@ -166,6 +166,7 @@ impl Connection {
 
     async fn error_content(&mut self, pieces: &[&[u8]]) -> Result {
         self.keep_alive = false;
+        self.failed = false;
         self.gathered.clear();
         // What was said of the content that is not sent; its type may be that of the new one.
         let kind = self.response.field("content-type").map(str::to_owned);
@@ -268,18 +269,19 @@ impl Connection {
         if self.response.ended {
             return if data.is_empty() { Ok(()) } else { Err(Error::HeadSent) };
         }
+        let len = self.gathered.raw().len() as u64 + data.len() as u64;
+        // Looked at before there is a head, so that there can be another answer.
+        self.response.allows(len)?;
         let mut head = Vec::new();
         if !self.response.head_sent {
-            let length = self.gathered.raw().len() as u64 + data.len() as u64;
-            head = self.head(last.then_some(length));
+            head = self.head(last.then_some(len));
         }
         #[cfg(feature = "gzip")]
         if self.deflater.is_some() {
             return Box::pin(self.write_deflated(&head, data, last)).await;
         }
         let secs = self.shared.options.write_timeout;
-        let len = self.gathered.raw().len() as u64 + data.len() as u64;
-        let frame = self.response.frame(len, last).inspect_err(|_| self.link.set_broken())?;
+        let frame = self.response.frame(len, last);
         let shown = |bytes| if frame.silent { &[][..] } else { bytes };
         let mut parts = [
             &head[..],
@@ -290,6 +292,7 @@ impl Connection {
         ]
         .map(IoSlice::new);
         self.link.write_all(&mut parts, more, secs).await?;
+        self.response.count(&frame, len);
         self.gathered.clear();
         Ok(())
     }
@@ -304,7 +307,8 @@ impl Connection {
         let must_close = self.response.closes
             || self.shared.is_draining()
             || self.shared.is_crowded()
-            || (length.is_some() && self.leaves_too_much());
+            || self.awaits_continue && self.received.raw().is_empty()
+            || length.is_some() && self.leaves_too_much();
         self.keep_alive &= can_stay && !must_close;
         let shared = self.shared.clone();
         let date = shared.date();
@@ -315,10 +319,8 @@ impl Connection {
         })
     }
 
-    /// Whether a response that is complete leaves more of the request unread than is worth reading,
-    /// or something that may never come.
+    /// Whether a response that is complete leaves more of the request unread than is worth reading.
     fn leaves_too_much(&self) -> bool {
-        let waits = self.awaits_continue && self.received.raw().is_empty();
-        waits || self.body.left().is_some_and(|left| left > self.shared.options.max_discard)
+        self.body.left().is_some_and(|left| left > self.shared.options.max_discard)
     }
 }

@@ -433,10 +433,22 @@ async fn next(
             Ok(None) => return Ok(None),
             Err(e) => match Errno::from_io_error(&e) {
                 Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => return Err(e),
-                Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC) => {
-                    shortage(shared).await;
-                }
-                _ => {} // the trouble of that connection alone
+                // The trouble of that connection alone; accept(2) names these.
+                Some(
+                    Errno::CONNABORTED
+                    | Errno::PROTO
+                    | Errno::PERM
+                    | Errno::NETDOWN
+                    | Errno::NETUNREACH
+                    | Errno::HOSTDOWN
+                    | Errno::HOSTUNREACH
+                    | Errno::NONET
+                    | Errno::NOPROTOOPT
+                    | Errno::OPNOTSUPP
+                    | Errno::TIMEDOUT,
+                ) => {}
+                // Too few descriptors or too little memory, or something worse.
+                _ => shortage(shared).await,
             },
         }
     }
@@ -444,12 +456,13 @@ async fn next(
 
 /// Waits for a place, for which whoever has been idle for longest has to go; whether there is one.
 async fn room(shared: &Shared) -> bool {
+    let most = shared.options.max_connections.min(listen::most_connections()).max(1);
     let placed = poll_fn(|cx| {
         *shared.waiting.borrow_mut() = Some(cx.waker().clone());
         if shared.is_draining() {
             return Poll::Ready(false);
         }
-        if shared.active.get() < shared.options.max_connections.max(1) {
+        if shared.active.get() < most {
             return Poll::Ready(true);
         }
         shared.crowded.set(true);
@@ -496,7 +509,10 @@ where
     loop {
         match con.idle().await {
             Ok(()) => {}
-            Err(Error::Closed | Error::Timeout) => break,
+            Err(Error::Closed | Error::Timeout) => {
+                Box::pin(con.end_idle()).await;
+                return Ok(());
+            }
             Err(e) => return Err(e),
         }
         // On the heap for as long as it lasts, so that an idle connection is small.
@@ -525,7 +541,11 @@ where
     };
     let outcome = match outcome {
         Ok(()) => con.finish().await,
+        Err(e) => Err(e),
+    };
+    let outcome = match outcome {
         Err(e) => con.fail(e).await,
+        done => done,
     };
     con.log(request.as_ref());
     outcome

@@ -1,5 +1,7 @@
 //! What lua-eco's own HTTP test asks of its server, asked of ours under both drivers.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod common;
 
 use common::{Client, Dir, Driver, LOCAL, Running};

@@ -173,13 +173,13 @@ impl Watch {
     }
 
     fn poll_due(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut old = None; // dropped when the slots are free again
         self.slot(|slot| {
             if slot.due <= self.clock.now.get() {
                 return Poll::Ready(());
             }
-            match &mut slot.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
+            if !slot.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                old = slot.waker.replace(cx.waker().clone());
             }
             Poll::Pending
         })

@@ -70,7 +70,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
             }
         }
         bell.asleep.store(true, SeqCst);
-        let rung = bell.rung.load(SeqCst).then(Timespec::default);
+        let rung = (bell.rung.load(SeqCst) || reactor.is_busy()).then(Timespec::default);
         reactor.turn(rung.as_ref(), || bell.asleep.store(false, SeqCst));
     }
 }

@@ -7,37 +7,48 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::OnceLock;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
+use super::helper;
+
 /// How much the helper thread fetches into the page cache at once.
 pub(crate) const AHEAD: u64 = 1 << 18;
 
-/// For reading, and so that neither a pipe nor a terminal in the way of it does harm.
-const FLAGS: OFlags =
-    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+/// For reading, and so that neither a pipe nor a terminal in the way of it does harm. Of the ways
+/// to open, one lets a 32-bit kernel refuse files past 2 GiB unless it is told.
+const FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::LARGEFILE);
 
 /// Opens a file, or a directory, for reading.
 pub(crate) async fn open(path: &Path) -> io::Result<File> {
-    // Before Linux 5.12 a path cannot be asked for on condition that it is cached.
-    static UNSUPPORTED: AtomicBool = AtomicBool::new(false);
-    if UNSUPPORTED.load(Relaxed) {
+    if !knows_cached() {
         return open_now(path);
     }
     match openat2(CWD, path, FLAGS, Mode::empty(), ResolveFlags::CACHED) {
         Ok(fd) => Ok(fd.into()),
+        // What leads there has to be fetched first.
         Err(Errno::AGAIN) => {
             let path = path.to_owned();
-            smol::unblock(move || open_now(&path)).await
+            helper::run(move || open_now(&path)).await
         }
-        Err(e @ (Errno::NOSYS | Errno::INVAL | Errno::TOOBIG | Errno::PERM)) => {
-            UNSUPPORTED.store(e != Errno::PERM, Relaxed);
-            open_now(path)
-        }
+        Err(Errno::INVAL | Errno::TOOBIG | Errno::PERM) => open_now(path),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Whether a path can be opened on condition that it is cached: since Linux 5.12.
+fn knows_cached() -> bool {
+    static KNOWS: OnceLock<bool> = OnceLock::new();
+    *KNOWS.get_or_init(|| {
+        let root = openat2(CWD, "/", FLAGS, Mode::empty(), ResolveFlags::CACHED);
+        matches!(root, Ok(_) | Err(Errno::AGAIN))
+    })
 }
 
 fn open_now(path: &Path) -> io::Result<File> {
@@ -81,7 +92,7 @@ fn read_cached(file: &File, buf: &mut [u8], offset: u64) -> io::Result<Option<us
 async fn fetch(file: &File, mut offset: u64, count: u64) -> io::Result<()> {
     let file = file.try_clone()?;
     let end = offset.saturating_add(count);
-    smol::unblock(move || {
+    helper::run(move || {
         let mut buf = vec![0; 1 << 14];
         while offset < end {
             match file.read_at(&mut buf, offset)? {

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
+use rustix::process::{Resource, getrlimit};
+
 use super::reactor::Reactor;
 use super::socket::Socket;
 use super::sys;
@@ -72,6 +74,13 @@ pub(crate) fn adopted(fd: OwnedFd) -> io::Result<Socket> {
     at(WHAT, rustix::io::ioctl_fionbio(&fd, true))?;
     at(WHAT, rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC))?;
     Socket::adopt(&Reactor::current()?, fd)
+}
+
+/// How many connections there are descriptors for, with one more for a file each, and some for the
+/// rest of the process.
+pub(crate) fn most_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit.saturating_sub(16) / 2).unwrap_or(usize::MAX)
 }
 
 fn set_tcp(fd: &OwnedFd, setup: &Setup<'_>) -> io::Result<()> {

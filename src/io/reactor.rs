@@ -10,6 +10,8 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::pending;
+#[cfg(feature = "async-io")]
+use std::future::{Future, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -69,6 +71,11 @@ pub(crate) struct Reactor {
     outer: OnceCell<Async<Rc<OwnedFd>>>,
     slots: RefCell<Slab<Slot>>,
     serial: Cell<u32>,
+    /// Those who have had their share and go on after the next round of news.
+    parked: RefCell<Vec<Waker>>,
+    /// Whoever takes the news under a foreign executor, while it waits for them.
+    #[cfg(feature = "async-io")]
+    drainer: RefCell<Option<Waker>>,
     /// Whether somebody waits in the epoll itself.
     pub(super) driven: Cell<bool>,
 }
@@ -86,6 +93,9 @@ impl Reactor {
                     outer: OnceCell::new(),
                     slots: RefCell::default(),
                     serial: Cell::new(0),
+                    parked: RefCell::default(),
+                    #[cfg(feature = "async-io")]
+                    drainer: RefCell::default(),
                     driven: Cell::new(false),
                 });
                 Ok(current.get_or_init(|| reactor).clone())
@@ -149,16 +159,50 @@ impl Reactor {
         );
     }
 
+    /// Takes for granted that the descriptor is ready.
+    pub(super) fn believe(&self, key: usize, flags: EventFlags) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(key) {
+            slot.ready |= flags;
+        }
+    }
+
     fn disprove(&self, key: usize, flags: EventFlags) {
         if let Some(slot) = self.slots.borrow_mut().get_mut(key) {
             slot.ready.remove(flags);
         }
     }
 
-    /// Takes one round of news and wakes whom it concerns.
+    /// Lets everybody else go first: wakes this task after the next round of news.
+    ///
+    /// To wake it at once would not do: an executor runs what can run for a long time before it
+    /// looks at the kernel again.
+    pub(super) fn park(&self, cx: &mut Context<'_>) {
+        self.parked.borrow_mut().push(cx.waker().clone());
+        #[cfg(feature = "async-io")]
+        {
+            let drainer = self.drainer.borrow_mut().take();
+            if let Some(drainer) = drainer {
+                drainer.wake();
+            }
+        }
+    }
+
+    /// Whether somebody is parked, so that news are not to be waited for.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.parked.borrow().is_empty()
+    }
+
+    /// Takes one round of news and wakes whom it concerns, and those who are parked.
     ///
     /// `awake` is called when the wait is over, before anybody is woken.
     pub(super) fn turn(&self, timeout: Option<&Timespec>, awake: impl FnOnce()) -> usize {
+        let parked = self.parked.take();
+        let count = self.take_news(timeout, awake);
+        parked.into_iter().for_each(Waker::wake);
+        count
+    }
+
+    fn take_news(&self, timeout: Option<&Timespec>, awake: impl FnOnce()) -> usize {
         let mut events = [MaybeUninit::<Event>::uninit(); ROUND];
         let news = epoll::wait(&*self.epoll, &mut events, timeout);
         awake();
@@ -207,8 +251,17 @@ impl Reactor {
             }
         };
         loop {
-            if self.turn(Some(&Timespec::default()), || ()) == 0 {
-                outer.readable().await?;
+            let busy = self.is_busy();
+            if self.turn(Some(&Timespec::default()), || ()) == 0 && !busy {
+                let mut readable = std::pin::pin!(outer.readable());
+                poll_fn(|cx| {
+                    if self.is_busy() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    self.drainer.replace(Some(cx.waker().clone()));
+                    readable.as_mut().poll(cx)
+                })
+                .await?;
             } else {
                 // Those woken come first; what they leave undone by then makes one round.
                 smol::future::yield_now().await;

@@ -31,6 +31,16 @@ impl Stream {
         }
     }
 
+    /// Makes the next read ask the kernel, whatever was heard of it.
+    pub(crate) fn expect_bytes(&self) {
+        self.socket().expect_bytes();
+    }
+
+    /// Lets everybody else go first.
+    pub(crate) async fn pause(&self) {
+        self.socket().pause().await;
+    }
+
     /// Makes the end of the connection look like the accident it is.
     pub(crate) fn set_reset(&self) {
         self.socket().set_reset();

@@ -61,13 +61,13 @@ pub(crate) fn blank(buf: &[u8]) -> usize {
 /// Parses a complete head of at most `most_fields` header fields.
 pub(crate) fn parse(head: &[u8], most_fields: usize) -> Result<Head> {
     refuse_bare_line_feeds(head)?;
-    let line_end = memchr(b'\r', head).unwrap_or(0);
-    let line = head.get(..line_end).unwrap_or(&[]);
+    let line_end = memchr(b'\n', head).unwrap_or(0);
+    let line = head.get(..line_end).and_then(|line| line.strip_suffix(b"\r")).unwrap_or(&[]);
     let (method, raw_target, minor) = request_line(line)?;
 
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let room = fields.get_mut(..most_fields.min(MOST_FIELDS)).unwrap_or(&mut []);
-    let rest = head.get(line_end + 2..).unwrap_or(&[]);
+    let rest = head.get(line_end + 1..).unwrap_or(&[]);
     let fields = match httparse::parse_headers(rest, room) {
         Ok(httparse::Status::Complete((used, fields))) if used == rest.len() => fields,
         Err(httparse::Error::TooManyHeaders) => {
@@ -238,6 +238,9 @@ mod tests {
             ("GET / HTTP/1.", 400),
             ("GET / HTTP/1,1", 400),
             ("GET\t/ HTTP/1.1", 400),
+            ("GET / HTTP/1.1\rX", 400),
+            ("GET / HTTP/1.1\r", 400),
+            ("GET /\r HTTP/1.1", 400),
             ("G(T / HTTP/1.1", 400),
             ("GET /\0 HTTP/1.1", 400),
             ("GET / HTTP/2.0", 505),

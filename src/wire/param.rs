@@ -80,7 +80,8 @@ impl<'a> Iterator for Params<'a> {
             let after = after.trim_start();
             let (raw, tail) = match after.strip_prefix('"') {
                 Some(quoted) => {
-                    let end = closing_quote(quoted)?;
+                    // Where every quote is escaped, a backslash was meant as one: `"C:\"`.
+                    let end = closing_quote(quoted).or_else(|| quoted.rfind('"'))?;
                     let (text, tail) = quoted.split_at_checked(end)?;
                     (Raw { text, quoted: true }, tail)
                 }
@@ -190,6 +191,7 @@ mod tests {
         check(r#"f; n="C:\dir\file""#, "n", Some(r"C:\dir\file"));
         check(r#"f; n="a\\"; m=1"#, "n", Some(r"a\"));
         check(r#"f; n="a\\"; m=1"#, "m", Some("1"));
+        check(r#"f; n="C:\""#, "n", Some(r"C:\"));
         check("f; n=\"a%22b\"", "n", Some("a%22b"));
         check("f; n=\"\u{fc}.txt\"", "n", Some("\u{fc}.txt"));
     }

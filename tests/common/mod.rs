@@ -1,5 +1,6 @@
 //! Real servers for the tests: in a thread under either driver, or as the launcher's process.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses some of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -43,10 +44,12 @@ impl Driver {
 pub const LOCAL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
+type Order = Box<dyn FnOnce(&Handle) + Send>;
+
 /// A server in a thread of its own, drained when this goes.
 pub struct Running {
     pub addr: SocketAddr,
-    steer: mpsc::Sender<Box<dyn FnOnce(&Handle) + Send>>,
+    steer: mpsc::Sender<Order>,
     thread: Option<std::thread::JoinHandle<std::io::Result<()>>>,
 }
 
@@ -63,7 +66,7 @@ impl Running {
         S: AsyncFnOnce(Server) -> std::io::Result<()> + Send + 'static,
     {
         let (up, is_up) = mpsc::channel();
-        let (steer, steering) = mpsc::channel::<Box<dyn FnOnce(&Handle) + Send>>();
+        let (steer, steering) = mpsc::channel::<Order>();
         let thread = std::thread::spawn(move || {
             let server = make().unwrap();
             let handle = server.handle();

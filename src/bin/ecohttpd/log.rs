@@ -36,7 +36,8 @@ impl Log {
         self.line(line);
     }
 
-    fn line(&self, mut line: String) {
+    /// Writes `line`, which ends as a line does.
+    pub(crate) fn line(&self, mut line: String) {
         if line.len() > MOST {
             let end = (0..=MOST - 4).rev().find(|&i| line.is_char_boundary(i)).unwrap_or(0);
             line.truncate(end);
@@ -53,6 +54,6 @@ impl Log {
             line = format!("ecohttpd: {lost} lines were lost\n");
             self.lost.set(1); // this one
         }
-        let _ = out.write_all(line.as_bytes());
+        let _ = out.write_all(line.as_bytes()); // whoever read it may be gone
     }
 }

@@ -4,7 +4,7 @@ mod args;
 mod log;
 
 use std::env;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ecohttpd::{Connection, Options, Request, Server, Signal, Signals};
@@ -19,25 +19,26 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let args = match args::parse(env::args_os().skip(1)) {
         Ok(Action::Serve(args)) => args,
-        Ok(Action::Help) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Ok(Action::Version) => {
-            println!("ecohttpd {}", env!("CARGO_PKG_VERSION"));
-            return ExitCode::SUCCESS;
-        }
+        Ok(Action::Help) => return print(HELP),
+        Ok(Action::Version) => return print(concat!("ecohttpd ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(mistake) => {
-            eprintln!("ecohttpd: {mistake}\nTry 'ecohttpd --help'.");
+            Log::default().line(format!("ecohttpd: {mistake}\nTry 'ecohttpd --help'.\n"));
             return USAGE.into();
         }
     };
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("ecohttpd: {e}");
+            Log::default().line(format!("ecohttpd: {e}\n"));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
@@ -46,11 +47,11 @@ fn run(args: Args) -> io::Result<()> {
     let signals = Signals::new(&[Signal::Terminate, Signal::Interrupt])?;
     let verbose = args.verbose;
     let mut server = bind(args)?;
+    let log = Log::default();
     for addr in server.local_addrs()? {
-        eprintln!("ecohttpd: listening on {addr}");
+        log.line(format!("ecohttpd: listening on {addr}\n"));
     }
     if verbose {
-        let log = Log::default();
         server = server.access_log(move |access| log.access(access));
     }
     let handle = server.handle();
