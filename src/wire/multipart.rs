@@ -9,6 +9,9 @@ use super::param::param;
 use super::{Span, is_token, is_value_byte};
 use crate::{Error, Result, Status};
 
+/// White space behind a boundary that is still taken for padding.
+const MOST_PADDING: usize = 128;
+
 /// Where a form is in its parsing.
 #[derive(Debug, Default)]
 pub(crate) struct Multipart {
@@ -25,8 +28,6 @@ enum State {
     #[default]
     Start,
     Preamble,
-    /// After a delimiter, before the end of its line.
-    Padding,
     Headers,
     Body,
     End,
@@ -69,6 +70,32 @@ enum Found {
     No,
 }
 
+/// What follows a boundary in its line.
+enum Line {
+    /// `--`, or the end of the line after white space a gateway may have put there: so many bytes.
+    Delimiter(usize, State),
+    /// Not enough is there to tell.
+    Undecided,
+    /// Anything else: it only begins like a delimiter.
+    Content,
+}
+
+impl Line {
+    fn of(rest: &[u8]) -> Line {
+        if rest.starts_with(b"--") {
+            return Line::Delimiter(2, State::End);
+        }
+        let padding = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        match rest.get(padding..).unwrap_or(&[]) {
+            _ if padding > MOST_PADDING => Line::Content,
+            [b'\r', b'\n', ..] => Line::Delimiter(padding + 2, State::Headers),
+            [] | [b'\r'] => Line::Undecided,
+            [b'-'] if padding == 0 => Line::Undecided,
+            _ => Line::Content,
+        }
+    }
+}
+
 impl Multipart {
     pub(crate) fn begun(&self) -> bool {
         !self.delimiter.is_empty()
@@ -99,7 +126,6 @@ impl Multipart {
         match self.state {
             State::Start => self.start(window, limits),
             State::Preamble => self.preamble(window, limits),
-            State::Padding => self.padding(window, limits),
             State::Headers => self.header(window, limits),
             State::Body => self.body(window, limits),
             State::End => Ok(Step::End),
@@ -109,14 +135,21 @@ impl Multipart {
     /// The first delimiter has no line end before it where there is no preamble.
     fn start(&mut self, window: &[u8], limits: Limits) -> Result<Step> {
         let first = self.delimiter.get(2..).unwrap_or(&[]);
-        if window.starts_with(first) {
-            self.state = State::Padding;
-            Ok(Step::More { used: first.len() })
-        } else if first.starts_with(window) {
-            Ok(Step::More { used: 0 })
-        } else {
+        let Some(rest) = window.strip_prefix(first) else {
+            if first.starts_with(window) {
+                return Ok(Step::More { used: 0 });
+            }
             self.state = State::Preamble;
-            self.preamble(window, limits)
+            return self.preamble(window, limits);
+        };
+        match Line::of(rest) {
+            Line::Delimiter(len, state) => {
+                let used = first.len() + len;
+                self.enter(state, limits)?;
+                Ok(Step::More { used })
+            }
+            Line::Undecided => Ok(Step::More { used: 0 }),
+            Line::Content => Err(Error::Malformed("form delimiter")),
         }
     }
 
@@ -132,30 +165,6 @@ impl Multipart {
         };
         self.spend(used, limits, "form preamble")?;
         Ok(Step::More { used })
-    }
-
-    /// White space a gateway may have put behind the boundary, and the end of that line.
-    fn padding(&mut self, window: &[u8], limits: Limits) -> Result<Step> {
-        const BAD: Error = Error::Malformed("form delimiter");
-        match window {
-            [b' ' | b'\t', ..] => {
-                let used = window.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
-                self.spend(used, limits, "form delimiter")?;
-                Ok(Step::More { used })
-            }
-            [b'\r', b'\n', ..] => {
-                self.enter(State::Headers, limits)?;
-                Ok(Step::More { used: 2 })
-            }
-            // Only the very first delimiter comes here with its end undecided.
-            [b'-', b'-', ..] if self.parts == 0 => {
-                self.state = State::End;
-                Ok(Step::More { used: 2 })
-            }
-            [] | [b'\r'] => Ok(Step::More { used: 0 }),
-            [b'-'] if self.parts == 0 => Ok(Step::More { used: 0 }),
-            _ => Err(BAD),
-        }
     }
 
     fn header(&mut self, window: &[u8], limits: Limits) -> Result<Step> {
@@ -199,24 +208,20 @@ impl Multipart {
         })
     }
 
-    /// Looks for `\r\n--boundary` and what makes it a delimiter: `--`, white space or a line end.
-    /// With anything else behind it, it is a line of the content.
+    /// Looks for `\r\n--boundary` and what makes it a delimiter.
     fn find(&self, window: &[u8]) -> Found {
         let mut at = 0;
         while let Some(cr) = window.get(at..).and_then(|rest| memchr(b'\r', rest)) {
             at += cr;
             let tail = window.get(at..).unwrap_or(&[]);
             match tail.strip_prefix(&self.delimiter[..]) {
-                Some(rest) => {
-                    let len = self.delimiter.len();
-                    match rest {
-                        [b'\r', b'\n', ..] => return Found::At(at, len + 2, State::Headers),
-                        [b'-', b'-', ..] => return Found::At(at, len + 2, State::End),
-                        [b' ' | b'\t', ..] => return Found::At(at, len, State::Padding),
-                        [] | [b'\r'] | [b'-'] => return Found::Maybe(at),
-                        _ => {}
+                Some(rest) => match Line::of(rest) {
+                    Line::Delimiter(len, state) => {
+                        return Found::At(at, self.delimiter.len() + len, state);
                     }
-                }
+                    Line::Undecided => return Found::Maybe(at),
+                    Line::Content => {}
+                },
                 None if self.delimiter.starts_with(tail) => return Found::Maybe(at),
                 None => {}
             }
@@ -305,11 +310,12 @@ mod tests {
 
     #[test]
     fn parts_are_told_apart() {
-        let two = vec![part("one", b"\r\n--X\r\n\r--XX-\r\r\n\r\n--XXY"), part("two", b"")];
+        let two =
+            vec![part("one", b"\r\n--X\r\n\r--XX-\r\r\n\r\n--XXY\r\n--XX z"), part("two", b"")];
         for form in [
-            &b"--XX\r\nA: one\r\n\r\n\r\n--X\r\n\r--XX-\r\r\n\r\n--XXY\r\n--XX\r\nA: two\r\n\r\n\r\n--XX--\r\n"[..],
-            b"pre\r\namble\r\n--XX\r\nA:one\r\n\r\n\r\n--X\r\n\r--XX-\r\r\n\r\n--XXY\r\n--XX \t \r\nA:  two \r\n\r\n\r\n--XX--",
-            b"\r\n--XX\t\r\nA: one\r\n\r\n\r\n--X\r\n\r--XX-\r\r\n\r\n--XXY\r\n--XX\r\nA: two\r\n\r\n\r\n--XX-- \r\nepilogue",
+            &b"--XX\r\nA: one\r\n\r\n\r\n--X\r\n\r--XX-\r\r\n\r\n--XXY\r\n--XX z\r\n--XX\r\nA: two\r\n\r\n\r\n--XX--\r\n"[..],
+            b"pre\r\namble\r\n--XX\r\nA:one\r\n\r\n\r\n--X\r\n\r--XX-\r\r\n\r\n--XXY\r\n--XX z\r\n--XX \t \r\nA:  two \r\n\r\n\r\n--XX--",
+            b"\r\n--XX\t\r\nA: one\r\n\r\n\r\n--X\r\n\r--XX-\r\r\n\r\n--XXY\r\n--XX z\r\n--XX\r\nA: two\r\n\r\n\r\n--XX-- \r\nepilogue",
         ] {
             assert_eq!(whole(form).unwrap(), two, "{}", form.escape_ascii());
             for by in 1..form.len() {
@@ -337,6 +343,8 @@ mod tests {
             b"no form at all",
             b"--XXjunk\r\n\r\nx\r\n--XX--",
             b"--XX \rjunk",
+            b"--XX\r\nA: b\r\n\r\nx\r\n--XX ",
+            b"--XX\r\nA: b\r\n\r\nx\r\n--XX \t\r",
             b"--XX\r\nA b: c\r\n\r\nx\r\n--XX--",
             b"--XX\r\nA : c\r\n\r\nx\r\n--XX--",
             b"--XX\r\nA: b\nB: c\r\n\r\nx\r\n--XX--",
@@ -360,8 +368,19 @@ mod tests {
         assert!(large(whole(&head(200).concat())));
         let preamble = [vec![b'p'; 300], b"\r\n--XX--".to_vec()].concat();
         assert!(large(whole(&preamble)));
-        let padding = [b"--XX".to_vec(), vec![b' '; 300], b"\r\n\r\n\r\n--XX--".to_vec()].concat();
-        assert!(large(whole(&padding)));
+    }
+
+    #[test]
+    fn a_line_is_padded_so_far_and_no_further() {
+        let form =
+            |n| [b"--XX\r\n\r\nx\r\n--XX".to_vec(), vec![b' '; n], b"\r\n\r\ny\r\n--XX--".to_vec()];
+        for by in [1, 7, 400] {
+            let parts = |n| {
+                let cuts = std::iter::repeat(by);
+                parse(&form(n).concat(), "multipart/form-data; boundary=XX", cuts).unwrap().len()
+            };
+            assert_eq!((parts(MOST_PADDING), parts(MOST_PADDING + 1)), (2, 1), "{by}");
+        }
     }
 
     #[test]
