@@ -1,8 +1,10 @@
 //! One thread that waits for disks, so that nobody else has to. It is there while it is needed.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -14,66 +16,80 @@ const IDLE: Duration = Duration::from_secs(5);
 /// It reads files, in pieces from the heap.
 const STACK: usize = 1 << 16;
 
-/// The way to the thread, if it is there. Held only to hand over a job, or to agree on its end.
-static HELPER: Mutex<Option<Sender<Job>>> = Mutex::new(None);
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Whether the thread is there to take them.
+    running: bool,
+}
 
-fn helper() -> MutexGuard<'static, Option<Sender<Job>>> {
-    HELPER.lock().unwrap_or_else(PoisonError::into_inner)
+// Plain locks and not channels: these are rarely used, and channels are 30 KB of code.
+static QUEUE: Mutex<Queue> = Mutex::new(Queue { jobs: VecDeque::new(), running: false });
+static NEWS: Condvar = Condvar::new();
+
+/// What comes of a job, and who waits for it.
+struct Outcome<T> {
+    value: Option<io::Result<T>>,
+    waker: Option<Waker>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs `job` in the helper thread and waits for what comes of it. Jobs come one after the other.
 pub(crate) async fn run<T: Send + 'static>(
     job: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let (tell, told) = smol::channel::bounded(1);
-    let job: Job = Box::new(move || {
-        // It fails if nobody waits any more.
-        let _ = tell.try_send(job());
-    });
-    hand_over(job)?;
-    told.recv().await.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+    let outcome = Arc::new(Mutex::new(Outcome { value: None, waker: None }));
+    let told = outcome.clone();
+    hand_over(Box::new(move || {
+        let value = job();
+        let mut told = lock(&told);
+        told.value = Some(value);
+        let waker = told.waker.take();
+        drop(told);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }))?;
+    poll_fn(|cx| {
+        let mut outcome = lock(&outcome);
+        match outcome.value.take() {
+            Some(value) => Poll::Ready(value),
+            None => {
+                outcome.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    })
+    .await
 }
 
 fn hand_over(job: Job) -> io::Result<()> {
-    let mut helper = helper();
-    let job = match helper.as_ref() {
-        Some(sender) => match sender.send(job) {
-            Ok(()) => return Ok(()),
-            Err(back) => back.0,
-        },
-        None => job,
-    };
-    start(&mut helper, job)
-}
-
-fn start(helper: &mut Option<Sender<Job>>, job: Job) -> io::Result<()> {
-    let (sender, receiver) = channel();
-    let thread = thread::Builder::new().name("ecohttpd-disk".into()).stack_size(STACK);
-    thread.spawn(move || work(&receiver))?;
-    let _ = sender.send(job);
-    *helper = Some(sender);
+    let mut queue = lock(&QUEUE);
+    if !queue.running {
+        let thread = thread::Builder::new().name("ecohttpd-disk".into()).stack_size(STACK);
+        thread.spawn(work)?;
+        queue.running = true;
+    }
+    queue.jobs.push_back(job);
+    NEWS.notify_one();
     Ok(())
 }
 
-fn work(jobs: &Receiver<Job>) {
+fn work() {
+    let mut queue = lock(&QUEUE);
     loop {
-        match jobs.recv_timeout(IDLE) {
-            Ok(job) => job(),
-            Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {
-                let mut helper = helper();
-                // One may have come just now; none can while the way is held.
-                match jobs.try_recv() {
-                    Ok(job) => {
-                        drop(helper);
-                        job();
-                    }
-                    Err(_) => {
-                        *helper = None;
-                        return;
-                    }
-                }
-            }
+        while let Some(job) = queue.jobs.pop_front() {
+            drop(queue);
+            job();
+            queue = lock(&QUEUE);
+        }
+        let waited = NEWS.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
+        queue = waited.0;
+        if waited.1.timed_out() && queue.jobs.is_empty() {
+            queue.running = false;
+            return;
         }
     }
 }

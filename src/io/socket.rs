@@ -131,6 +131,7 @@ impl Socket {
     }
 
     /// Lets everybody else go first.
+    #[cfg(feature = "gzip")]
     pub(crate) async fn pause(&self) {
         let mut paused = false;
         poll_fn(|cx| {

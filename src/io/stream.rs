@@ -37,6 +37,7 @@ impl Stream {
     }
 
     /// Lets everybody else go first.
+    #[cfg(feature = "gzip")]
     pub(crate) async fn pause(&self) {
         self.socket().pause().await;
     }
