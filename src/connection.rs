@@ -135,7 +135,7 @@ impl Connection {
         let options = &self.shared.options;
         let most = options.max_head.min(crate::io::buffer::SIZE);
         self.link.watch.arm(options.head_timeout);
-        let mut seen = 0;
+        let (mut seen, mut checked) = (0, false);
         let end = loop {
             while let n @ 1.. = head::blank(self.received.raw()) {
                 self.received.drop_raw(n);
@@ -143,6 +143,10 @@ impl Connection {
             let raw = self.received.raw();
             if head::is_hopeless(raw) && raw != b"\r" {
                 return Err(Error::Malformed("request line"));
+            }
+            if !checked {
+                head::check_line(raw)?;
+                checked = raw.contains(&b'\n');
             }
             match head::end(raw, seen) {
                 Some(end) if end <= most => break end,

@@ -53,6 +53,16 @@ pub(crate) fn is_hopeless(buf: &[u8]) -> bool {
     buf.first().is_some_and(|&b| !is_tchar(b))
 }
 
+/// Checks the request line, once all of it is there: whoever speaks another protocol need not wait
+/// for the end of a head that will not come.
+pub(crate) fn check_line(buf: &[u8]) -> Result {
+    let Some(end) = memchr(b'\n', buf) else {
+        return Ok(());
+    };
+    let line = buf.get(..end).and_then(|line| line.strip_suffix(b"\r"));
+    request_line(line.ok_or(Error::Malformed("line end"))?).map(drop)
+}
+
 /// How many bytes of empty lines precede the request line, which are to be ignored (RFC 9112, 2.2).
 pub(crate) fn blank(buf: &[u8]) -> usize {
     if buf.starts_with(b"\r\n") { 2 } else { 0 }
@@ -248,6 +258,20 @@ mod tests {
             ("CONNECT h:80 HTTP/1.1", 501),
         ] {
             assert_eq!(status(&format!("{line}\r\nHost: h\r\n\r\n")), code, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_line_is_checked_as_soon_as_it_is_there() {
+        for (text, fine) in [
+            ("", true),
+            ("GET / HT", true),
+            ("GET / HTTP/1.1\r\nHo", true),
+            ("SSH-2.0-OpenSSH_9.2\r\n", false),
+            ("GET /\r\nHo", false),
+            ("GET / HTTP/1.1\nHo", false),
+        ] {
+            assert_eq!(check_line(text.as_bytes()).is_ok(), fine, "{text:?}");
         }
     }
 
