@@ -143,7 +143,8 @@ impl Uploads {
             return send_json(con, &entries).await;
         }
         con.add_header("Content-Type", "text/html; charset=utf-8")?;
-        con.send("<!DOCTYPE html>\n<title>Uploads</title>\n<h1>Uploads</h1>\n<ul>\n").await?;
+        con.send("<!DOCTYPE html>\n<link rel=\"icon\" href=\"/favicon.svg\">\n").await?;
+        con.send("<title>Uploads</title>\n<h1>Uploads</h1>\n<ul>\n").await?;
         for entry in entries {
             let (href, name) = (href(&entry.name), text(&entry.name));
             con.send(&format!("<li><a href=\"{href}\">{name}</a>, {} bytes\n", entry.size)).await?;
