@@ -14,6 +14,10 @@ use crate::wire::body::Body;
 use crate::wire::head;
 use crate::{Error, Options, Request, Result, Status};
 
+/// Seconds for which a new connection is not made to go for a newer one, though it has not asked for
+/// anything yet.
+pub(crate) const FRESH: u32 = 1;
+
 /// One client, and the response to its current request.
 ///
 /// What is sent is gathered in a buffer of 8 KiB. If the whole response fits, it leaves in one piece
@@ -116,9 +120,13 @@ impl Connection {
             return Err(Error::Closed);
         }
         let options = &self.shared.options;
-        let secs = if self.requests == 0 { options.head_timeout } else { options.http_keepalive };
+        // The first request may be on its way still.
+        let (secs, grace) = match self.requests {
+            0 => (options.head_timeout, FRESH),
+            _ => (options.http_keepalive, 0),
+        };
         self.shared.told_idle();
-        match self.link.idle(&mut self.received, secs).await? {
+        match self.link.idle(&mut self.received, secs, grace).await? {
             0 => Err(Error::Closed),
             _ => Ok(()),
         }

@@ -66,9 +66,14 @@ impl Link {
         Ok(n)
     }
 
-    /// Waits for the first bytes of a request, up to `secs`, holding no buffer meanwhile. The
-    /// server may end this wait for lack of room.
-    pub(crate) async fn idle(&mut self, buffer: &mut Buffer, secs: u32) -> Result<usize> {
+    /// Waits for the first bytes of a request, up to `secs`, holding no buffer meanwhile. For lack of
+    /// room the server may end this wait, not before `grace` seconds.
+    pub(crate) async fn idle(
+        &mut self,
+        buffer: &mut Buffer,
+        secs: u32,
+        grace: u32,
+    ) -> Result<usize> {
         let stream = &mut self.stream;
         let first = poll_fn(|cx| {
             ready!(stream.poll_readable(cx));
@@ -79,7 +84,7 @@ impl Link {
             }
             read
         });
-        if let Ok(read) = self.watch.idle(secs, first).await {
+        if let Ok(read) = self.watch.idle(secs, grace, first).await {
             return read.map_err(Error::Network);
         }
         // A request may have come that nobody has told of yet; then it is answered.
@@ -151,7 +156,7 @@ impl Link {
     /// 9112, 9.6): then its end is waited for, with `linger`.
     pub(crate) async fn close(&mut self, linger: bool, buffer: &mut Buffer) {
         let stream = &mut self.stream;
-        let shut = self.watch.idle(LINGER, poll_fn(|cx| stream.poll_shut_down(cx))).await;
+        let shut = self.watch.idle(LINGER, 0, poll_fn(|cx| stream.poll_shut_down(cx))).await;
         if shut.is_err() || !linger {
             return;
         }
@@ -165,6 +170,6 @@ impl Link {
                 }
             }
         });
-        let _ = self.watch.idle(LINGER, drained).await;
+        let _ = self.watch.idle(LINGER, 0, drained).await;
     }
 }

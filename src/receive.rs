@@ -161,6 +161,7 @@ impl Connection {
                 Piece::More | Piece::End => return Ok(()),
                 Piece::Framing(n) => self.received.drop_raw(n),
                 Piece::Data(n) => {
+                    self.awaits_continue = false; // it has not waited
                     self.received.take_raw(n);
                     self.body_read = self.body_read.saturating_add(n as u64);
                     if self.body_read > options.max_body {

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::SystemTime;
@@ -14,6 +15,8 @@ use rustix::io::Errno;
 use smol::LocalExecutor;
 use smol::future::FutureExt;
 
+#[cfg(feature = "tls")]
+use crate::connection::FRESH;
 use crate::io::buffer::Pool;
 use crate::io::clock::{Clock, Watch};
 use crate::io::listen;
@@ -394,15 +397,18 @@ impl Listener {
     }
 }
 
-/// Makes a stream of a socket; the handshake of TLS has to be over before its deadline, and may be
-/// ended for lack of room.
+/// Makes a stream of a socket; the handshake of TLS has to be over before its deadline.
 async fn open(acceptor: MaybeTls, socket: Socket, shared: &Shared) -> Result<Stream> {
     #[cfg(feature = "tls")]
     if let Some(acceptor) = acceptor {
-        let acceptor = acceptor.borrow().clone();
         let watch = Watch::new(shared.clock.clone());
+        let secs = shared.options.head_timeout;
+        // Who says nothing can be made to go for lack of room; who has begun cannot.
+        let begun = poll_fn(|cx| socket.poll_readable(cx));
+        watch.idle(secs, FRESH, begun).await?;
+        let acceptor = acceptor.borrow().clone();
         let handshake = Box::pin(acceptor.accept(socket));
-        return watch.idle(shared.options.head_timeout, handshake).await?.map_err(Error::Network);
+        return watch.within(secs, handshake).await?.map_err(Error::Network);
     }
     let _ = (acceptor, shared);
     Ok(Stream::Plain(socket))
@@ -457,7 +463,8 @@ async fn next(
 /// Waits for a place, for which whoever has been idle for longest has to go; whether there is one.
 async fn room(shared: &Shared) -> bool {
     let most = shared.options.max_connections.min(listen::most_connections()).max(1);
-    let placed = poll_fn(|cx| {
+    let watch = Watch::new(shared.clock.clone());
+    let mut place = pin!(poll_fn(|cx| {
         *shared.waiting.borrow_mut() = Some(cx.waker().clone());
         if shared.is_draining() {
             return Poll::Ready(false);
@@ -468,8 +475,13 @@ async fn room(shared: &Shared) -> bool {
         shared.crowded.set(true);
         shared.clock.evict();
         Poll::Pending
-    })
-    .await;
+    }));
+    // Asked again at every tick, for some are spared for a while.
+    let placed = loop {
+        if let Ok(placed) = watch.within(0, place.as_mut()).await {
+            break placed;
+        }
+    };
     shared.crowded.set(false);
     placed
 }

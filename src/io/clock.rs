@@ -35,6 +35,8 @@ struct Slot {
     due: u32,
     /// Its number among the idlers, if it is one.
     idle: Option<u32>,
+    /// When it can be made to go, if it is.
+    evictable: u32,
     waker: Option<Waker>,
 }
 
@@ -93,10 +95,11 @@ impl Clock {
         if slots.iter().any(|(_, slot)| slot.idle.is_some() && slot.due == 0) {
             return true;
         }
-        let now = self.idlers.get();
+        let (now, last) = (self.now.get(), self.idlers.get());
         let longest = slots
             .iter_mut()
-            .filter_map(|(_, slot)| slot.idle.map(|number| (now.wrapping_sub(number), slot)))
+            .filter(|(_, slot)| slot.evictable <= now)
+            .filter_map(|(_, slot)| slot.idle.map(|number| (last.wrapping_sub(number), slot)))
             .max_by_key(|(age, _)| *age);
         let Some((_, slot)) = longest else {
             return false;
@@ -161,12 +164,23 @@ impl Watch {
         self.until(future).await
     }
 
-    /// Like `within`, and ends at once when the clock is rung, or when this is whom to evict.
-    pub(crate) async fn idle<T>(&self, secs: u32, future: impl Future<Output = T>) -> Result<T> {
+    /// Like `within`, and ends at once when the clock is rung, or when this is whom to evict: not
+    /// before `grace` seconds are over.
+    pub(crate) async fn idle<T>(
+        &self,
+        secs: u32,
+        grace: u32,
+        future: impl Future<Output = T>,
+    ) -> Result<T> {
         self.arm(secs);
         let number = self.clock.idlers.get().wrapping_add(1);
         self.clock.idlers.set(number);
-        self.slot(|slot| slot.idle = Some(number));
+        let until = if grace > 0 { grace.saturating_add(1) } else { 0 };
+        let evictable = self.clock.now.get().saturating_add(until);
+        self.slot(|slot| {
+            slot.idle = Some(number);
+            slot.evictable = evictable;
+        });
         let result = self.until(future).await;
         self.slot(|slot| slot.idle = None);
         result
@@ -215,8 +229,8 @@ mod tests {
         block_on(async {
             let clock = Rc::new(Clock::default());
             let [a, b, c] = [(); 3].map(|()| Watch::new(clock.clone()));
-            let mut first = pin!(a.idle(9, pending::<()>()));
-            let mut second = pin!(b.idle(9, pending::<()>()));
+            let mut first = pin!(a.idle(9, 0, pending::<()>()));
+            let mut second = pin!(b.idle(9, 0, pending::<()>()));
             let mut busy = pin!(c.within(9, pending::<()>()));
             assert!(poll_once(first.as_mut()).await.is_none());
             assert!(poll_once(second.as_mut()).await.is_none());
@@ -228,6 +242,22 @@ mod tests {
             assert!(matches!(poll_once(second.as_mut()).await, Some(Err(Error::Timeout))));
             assert!(!clock.evict(), "the busy one stays");
             assert!(poll_once(busy.as_mut()).await.is_none());
+        });
+    }
+
+    #[test]
+    fn who_has_just_come_is_spared() {
+        block_on(async {
+            let clock = Rc::new(Clock::default());
+            let watch = Watch::new(clock.clone());
+            let mut fresh = pin!(watch.idle(9, 1, pending::<()>()));
+            assert!(poll_once(fresh.as_mut()).await.is_none());
+            assert!(!clock.evict());
+            clock.now.set(1);
+            assert!(!clock.evict(), "that may be less than a second");
+            clock.now.set(2);
+            assert!(clock.evict());
+            assert!(poll_once(fresh.as_mut()).await.is_some());
         });
     }
 

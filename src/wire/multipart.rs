@@ -127,7 +127,7 @@ impl Multipart {
             State::Start => self.start(window, limits),
             State::Preamble => self.preamble(window, limits),
             State::Headers => self.header(window, limits),
-            State::Body => self.body(window, limits),
+            State::Body => Ok(self.body(window)),
             State::End => Ok(Step::End),
         }
     }
@@ -145,7 +145,7 @@ impl Multipart {
         match Line::of(rest) {
             Line::Delimiter(len, state) => {
                 let used = first.len() + len;
-                self.enter(state, limits)?;
+                self.enter(state);
                 Ok(Step::More { used })
             }
             Line::Undecided => Ok(Step::More { used: 0 }),
@@ -157,7 +157,7 @@ impl Multipart {
         let used = match self.find(window) {
             Found::At(at, len, state) => {
                 self.spend(at, limits, "form preamble")?;
-                self.enter(state, limits)?;
+                self.enter(state);
                 return Ok(Step::More { used: at + len });
             }
             Found::Maybe(at) => at,
@@ -169,6 +169,9 @@ impl Multipart {
 
     fn header(&mut self, window: &[u8], limits: Limits) -> Result<Step> {
         const BAD: Error = Error::Malformed("part header");
+        if self.parts > limits.parts {
+            return Err(Error::TooLarge("number of form parts"));
+        }
         let Some(end) = memchr(b'\n', window) else {
             return match self.overhead + window.len() > limits.part_head {
                 true => Err(Error::TooLarge("part header")),
@@ -192,10 +195,10 @@ impl Multipart {
         Ok(Step::Header { name: Span::of(window, name), value: Span::of(window, value), used })
     }
 
-    fn body(&mut self, window: &[u8], limits: Limits) -> Result<Step> {
-        Ok(match self.find(window) {
+    fn body(&mut self, window: &[u8]) -> Step {
+        match self.find(window) {
             Found::At(at, len, state) => {
-                self.enter(state, limits)?;
+                self.enter(state);
                 Step::Body { data: Span::new(0, at), last: true, used: at + len }
             }
             Found::Maybe(0) => Step::More { used: 0 },
@@ -205,7 +208,7 @@ impl Multipart {
                 let all = window.len();
                 Step::Body { data: Span::new(0, all), last: false, used: all }
             }
-        })
+        }
     }
 
     /// Looks for `\r\n--boundary` and what makes it a delimiter.
@@ -230,16 +233,12 @@ impl Multipart {
         Found::No
     }
 
-    fn enter(&mut self, state: State, limits: Limits) -> Result {
+    fn enter(&mut self, state: State) {
         self.overhead = 0;
         self.state = state;
         if state == State::Headers {
             self.parts += 1;
-            if self.parts > limits.parts {
-                return Err(Error::TooLarge("number of form parts"));
-            }
         }
-        Ok(())
     }
 
     fn spend(&mut self, bytes: usize, limits: Limits, what: &'static str) -> Result {
