@@ -105,8 +105,9 @@ pub(crate) async fn find(
         let Ok(sibling) = open(shared, &with_suffix(&target, coding), confined).await else {
             continue;
         };
-        // An older one is of an earlier version of the file.
-        if sibling.meta.is_file() && sibling.time() >= opened.time() {
+        // An older one is of an earlier version of the file. By whole seconds, since copying a
+        // directory may well make the sibling first.
+        if sibling.meta.is_file() && sibling.meta.mtime() >= opened.meta.mtime() {
             let (coding, transfer) = (Some(coding), Transfer::Plain);
             return Ok(Found::File(Box::new(Representation {
                 opened: sibling,
