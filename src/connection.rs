@@ -9,7 +9,7 @@ use crate::io::socket::NOWHERE;
 use crate::io::stream::Stream;
 use crate::link::Link;
 use crate::response::Response;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::wire::body::Body;
 use crate::wire::head;
 use crate::{Error, Options, Request, Result, Status};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Request;
 use crate::io::file;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::wire::coding::{Accepted, Coding};
 use crate::wire::mime::{self, Kind};
 

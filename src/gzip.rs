@@ -10,7 +10,7 @@ use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 
 use crate::find::Transfer;
 use crate::io::buffer::Buffer;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::wire::coding::{Accepted, Coding};
 use crate::wire::field;
 use crate::wire::mime::{self, Kind};

@@ -46,8 +46,10 @@
 //! * `gzip` (on): [`Options::gzip`].
 //! * `async-io` (on): servers under other executors than [`block_on`].
 
+mod accept;
 mod connection;
 mod error;
+mod exchange;
 mod file;
 mod find;
 mod form;
@@ -61,10 +63,12 @@ mod request;
 mod response;
 mod send;
 mod server;
+mod shared;
 mod wire;
 
 pub use connection::Connection;
 pub use error::{Error, Result};
+pub use exchange::Access;
 pub use form::FormEvent;
 pub use io::drive::block_on;
 pub use io::signal::{Signal, Signals};
@@ -73,6 +77,6 @@ pub use io::tls::Tls;
 pub use options::Options;
 pub use request::Request;
 pub use send::Content;
-pub use server::{Access, Handle, Server, listen};
+pub use server::{Handle, Server, listen};
 pub use wire::param::param;
 pub use wire::status::Status;

@@ -1,155 +1,28 @@
-//! Listeners, the connections they accept, and room for them.
+//! Servers: where they listen, how they are steered, and the tasks they consist of.
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::future::poll_fn;
+#[cfg(feature = "tls")]
+use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
-use std::time::SystemTime;
 
-use rustix::io::Errno;
 use smol::LocalExecutor;
 use smol::future::FutureExt;
 
-#[cfg(feature = "tls")]
-use crate::connection::FRESH;
-use crate::io::buffer::Pool;
-use crate::io::clock::{Clock, Watch};
+use crate::accept::{Listener, all_gone, next, open};
+use crate::exchange::{Access, converse};
 use crate::io::listen;
 use crate::io::reactor::Reactor;
 use crate::io::socket::Socket;
-use crate::io::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::io::tls::{Acceptor, Tls};
-use crate::wire::date;
-use crate::{Connection, Error, Options, Request, Result, Status};
-
-type Log = Box<dyn Fn(&Access<'_>)>;
-
-/// What all connections of a server have in common.
-pub(crate) struct Shared {
-    pub(crate) options: Options,
-    pub(crate) pool: Rc<Pool>,
-    pub(crate) clock: Rc<Clock>,
-    /// Whether the compressor is in use.
-    #[cfg(feature = "gzip")]
-    pub(crate) deflating: Cell<bool>,
-    #[cfg(feature = "gzip")]
-    pub(crate) inflating: Cell<u8>,
-    active: Cell<usize>,
-    /// Somebody waits for a place.
-    crowded: Cell<bool>,
-    draining: Cell<bool>,
-    waiting: RefCell<Option<Waker>>,
-    date: RefCell<(u64, Rc<str>)>,
-    log: OnceCell<Log>,
-    docroot: RefCell<Option<PathBuf>>,
-    #[cfg(feature = "tls")]
-    acceptors: RefCell<Vec<Rc<RefCell<Acceptor>>>>,
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
-            .field("options", &self.options)
-            .field("active", &self.active)
-            .field("draining", &self.draining)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.get()
-    }
-
-    /// Whether somebody waits for a connection to end.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.crowded.get()
-    }
-
-    /// A connection has become idle, and so could make room.
-    pub(crate) fn told_idle(&self) {
-        if self.crowded.get() {
-            self.wake();
-        }
-    }
-
-    fn wake(&self) {
-        let waker = self.waiting.borrow_mut().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Seconds since 1970.
-    pub(crate) fn now(&self) -> u64 {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
-    }
-
-    /// The date for the Date field, made once a second.
-    pub(crate) fn date(&self) -> Rc<str> {
-        let now = self.now();
-        let mut date = self.date.borrow_mut();
-        if date.0 != now || date.1.is_empty() {
-            *date = (now, date::format(now).into());
-        }
-        date.1.clone()
-    }
-
-    /// Whether a path without symbolic links lies in the docroot.
-    pub(crate) fn is_in_docroot(&self, real: &Path) -> bool {
-        let known =
-            |docroot: &Option<PathBuf>| docroot.as_ref().is_some_and(|d| real.starts_with(d));
-        if known(&self.docroot.borrow()) {
-            return true;
-        }
-        // It may have been replaced since, as a link is when a new version is put in place.
-        let docroot = std::fs::canonicalize(&self.options.docroot).ok();
-        let inside = known(&docroot);
-        self.docroot.replace(docroot);
-        inside
-    }
-}
-
-/// One connection's place among those served at once.
-struct Place(Rc<Shared>);
-
-impl Place {
-    fn take(shared: &Rc<Shared>) -> Place {
-        shared.active.set(shared.active.get() + 1);
-        Place(shared.clone())
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
-        self.0.wake();
-    }
-}
-
-/// A request that was answered, for an access log.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Access<'a> {
-    /// The client.
-    pub remote_addr: SocketAddr,
-    /// The request; none if its head was refused.
-    pub request: Option<&'a Request>,
-    /// The status it was answered with; none if the connection ended before that.
-    pub status: Option<Status>,
-    /// Bytes of content that were sent.
-    pub sent: u64,
-}
+use crate::shared::{Place, Shared};
+use crate::{Connection, Options, Request, Result};
 
 /// Listening sockets and what is to be done with those who connect.
 ///
-/// [`listen`] is enough for one address; this is for several, plain and TLS, with a [`Handle`] to
+/// [`listen()`] is enough for one address; this is for several, plain and TLS, with a [`Handle`] to
 /// steer them.
 ///
 /// ```no_run
@@ -170,13 +43,6 @@ pub struct Access<'a> {
 pub struct Server {
     shared: Rc<Shared>,
     listeners: Vec<Listener>,
-}
-
-#[derive(Debug)]
-struct Listener {
-    socket: Socket,
-    #[cfg(feature = "tls")]
-    acceptor: Option<Rc<RefCell<Acceptor>>>,
 }
 
 /// Steers a server from outside its [`serve`](Server::serve).
@@ -212,25 +78,7 @@ impl Handle {
 impl Server {
     /// A server that listens nowhere yet.
     pub fn new(options: Options) -> Self {
-        let shared = Shared {
-            options,
-            pool: Rc::default(),
-            clock: Rc::default(),
-            #[cfg(feature = "gzip")]
-            deflating: Cell::new(false),
-            #[cfg(feature = "gzip")]
-            inflating: Cell::new(0),
-            active: Cell::new(0),
-            crowded: Cell::new(false),
-            draining: Cell::new(false),
-            waiting: RefCell::new(None),
-            date: RefCell::new((0, "".into())),
-            log: OnceCell::new(),
-            docroot: RefCell::new(None),
-            #[cfg(feature = "tls")]
-            acceptors: RefCell::default(),
-        };
-        Server { shared: Rc::new(shared), listeners: Vec::new() }
+        Server { shared: Rc::new(Shared::new(options)), listeners: Vec::new() }
     }
 
     fn listen_at(&self, addr: SocketAddr) -> io::Result<Socket> {
@@ -369,7 +217,7 @@ impl Server {
             while let Some((acceptor, socket, peer)) = next(shared, &listeners).await? {
                 let place = Place::take(shared);
                 let connection = async move {
-                    let shared = &place.0;
+                    let shared = place.shared();
                     if let Ok(stream) = open(acceptor, socket, shared).await {
                         let mut con = Connection::new(stream, peer, shared.clone());
                         let _ = converse(&mut con, handler).await;
@@ -382,200 +230,6 @@ impl Server {
             Ok(())
         };
         Box::pin(tasks.run(accept.or(news).or(time))).await
-    }
-}
-
-#[cfg(feature = "tls")]
-type MaybeTls = Option<Rc<RefCell<Acceptor>>>;
-#[cfg(not(feature = "tls"))]
-type MaybeTls = ();
-
-impl Listener {
-    fn acceptor(&self) -> MaybeTls {
-        #[cfg(feature = "tls")]
-        return self.acceptor.clone();
-    }
-}
-
-/// Makes a stream of a socket; the handshake of TLS has to be over before its deadline.
-async fn open(acceptor: MaybeTls, socket: Socket, shared: &Shared) -> Result<Stream> {
-    #[cfg(feature = "tls")]
-    if let Some(acceptor) = acceptor {
-        let watch = Watch::new(shared.clock.clone());
-        let secs = shared.options.head_timeout;
-        // Who says nothing can be made to go for lack of room; who has begun cannot.
-        let begun = poll_fn(|cx| socket.poll_readable(cx));
-        watch.idle(secs, FRESH, begun).await?;
-        let acceptor = acceptor.borrow().clone();
-        let handshake = Box::pin(acceptor.accept(socket));
-        return watch.within(secs, handshake).await?.map_err(Error::Network);
-    }
-    let _ = (acceptor, shared);
-    Ok(Stream::Plain(socket))
-}
-
-/// The next connection to serve, once there is a place for it; nothing once drained.
-async fn next(
-    shared: &Shared,
-    listeners: &[Listener],
-) -> io::Result<Option<(MaybeTls, Socket, SocketAddr)>> {
-    loop {
-        let accepted = poll_fn(|cx| {
-            *shared.waiting.borrow_mut() = Some(cx.waker().clone());
-            if shared.is_draining() {
-                return Poll::Ready(Ok(None));
-            }
-            for listener in listeners {
-                if let Poll::Ready(accepted) = listener.socket.poll_accept(cx) {
-                    return Poll::Ready(
-                        accepted.map(|(socket, peer)| Some((listener.acceptor(), socket, peer))),
-                    );
-                }
-            }
-            Poll::Pending
-        });
-        match accepted.await {
-            Ok(Some(next)) => return Ok(room(shared).await.then_some(next)),
-            Ok(None) => return Ok(None),
-            Err(e) => match Errno::from_io_error(&e) {
-                Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => return Err(e),
-                // The trouble of that connection alone; accept(2) names these.
-                Some(
-                    Errno::CONNABORTED
-                    | Errno::PROTO
-                    | Errno::PERM
-                    | Errno::NETDOWN
-                    | Errno::NETUNREACH
-                    | Errno::HOSTDOWN
-                    | Errno::HOSTUNREACH
-                    | Errno::NONET
-                    | Errno::NOPROTOOPT
-                    | Errno::OPNOTSUPP
-                    | Errno::TIMEDOUT,
-                ) => {}
-                // Too few descriptors or too little memory, or something worse.
-                _ => shortage(shared).await,
-            },
-        }
-    }
-}
-
-/// Waits for a place, for which whoever has been idle for longest has to go; whether there is one.
-async fn room(shared: &Shared) -> bool {
-    let most = shared.options.max_connections.min(listen::most_connections()).max(1);
-    let watch = Watch::new(shared.clock.clone());
-    let mut place = pin!(poll_fn(|cx| {
-        *shared.waiting.borrow_mut() = Some(cx.waker().clone());
-        if shared.is_draining() {
-            return Poll::Ready(false);
-        }
-        if shared.active.get() < most {
-            return Poll::Ready(true);
-        }
-        shared.crowded.set(true);
-        shared.clock.evict();
-        Poll::Pending
-    }));
-    // Asked again at every tick, for some are spared for a while.
-    let placed = loop {
-        if let Ok(placed) = watch.within(0, place.as_mut()).await {
-            break placed;
-        }
-    };
-    shared.crowded.set(false);
-    placed
-}
-
-/// Waits until there may be descriptors and memory again. Those in the backlog are no news, so it
-/// is up to us to ask again: when somebody has gone, or in a second.
-async fn shortage(shared: &Shared) {
-    let active = shared.active.get();
-    shared.clock.evict();
-    let freed = poll_fn(|cx| {
-        *shared.waiting.borrow_mut() = Some(cx.waker().clone());
-        let freed = shared.active.get() < active || shared.is_draining();
-        if freed { Poll::Ready(()) } else { Poll::Pending }
-    });
-    let _ = Watch::new(shared.clock.clone()).within(0, freed).await;
-}
-
-/// Waits until the last connection has ended, but not for ever.
-async fn all_gone(shared: &Shared) {
-    let gone = poll_fn(|cx| {
-        *shared.waiting.borrow_mut() = Some(cx.waker().clone());
-        if shared.active.get() == 0 { Poll::Ready(()) } else { Poll::Pending }
-    });
-    match shared.options.drain_timeout {
-        0 => gone.await,
-        secs => {
-            let _ = Watch::new(shared.clock.clone()).within(secs, gone).await;
-        }
-    }
-}
-
-/// One connection's life: a request, its response, and again.
-async fn converse<H>(con: &mut Connection, handler: &H) -> Result
-where
-    H: AsyncFn(&mut Connection, &mut Request) -> Result,
-{
-    loop {
-        match con.idle().await {
-            Ok(()) => {}
-            Err(Error::Closed | Error::Timeout) => {
-                Box::pin(con.end_idle()).await;
-                return Ok(());
-            }
-            Err(e) => return Err(e),
-        }
-        // On the heap for as long as it lasts, so that an idle connection is small.
-        match Box::pin(exchange(con, handler)).await {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(e) => {
-                con.abort();
-                return Err(e);
-            }
-        }
-    }
-    Box::pin(con.close()).await;
-    Ok(())
-}
-
-/// One request and its response; whether another may follow.
-async fn exchange<H>(con: &mut Connection, handler: &H) -> Result<bool>
-where
-    H: AsyncFn(&mut Connection, &mut Request) -> Result,
-{
-    let mut request = None;
-    let outcome = match con.read_head().await {
-        Ok(req) => handler(con, request.insert(req)).await,
-        Err(e) => Err(e),
-    };
-    let outcome = match outcome {
-        Ok(()) => con.finish().await,
-        Err(e) => Err(e),
-    };
-    let outcome = match outcome {
-        Err(e) => con.fail(e).await,
-        done => done,
-    };
-    con.log(request.as_ref());
-    outcome
-}
-
-impl Connection {
-    fn log(&self, request: Option<&Request>) {
-        if let Some(log) = self.shared.log.get() {
-            let answered = self.response.head_sent;
-            if answered || request.is_some() {
-                log(&Access {
-                    remote_addr: self.remote_addr(),
-                    request,
-                    status: answered.then_some(self.response.status),
-                    sent: self.response.sent,
-                });
-            }
-        }
     }
 }
 

@@ -1,0 +1,85 @@
+//! Requests and their responses, one after the other.
+
+use std::net::SocketAddr;
+
+use crate::{Connection, Error, Request, Result, Status};
+
+/// A request that was answered, for an access log.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Access<'a> {
+    /// The client.
+    pub remote_addr: SocketAddr,
+    /// The request; none if its head was refused.
+    pub request: Option<&'a Request>,
+    /// The status it was answered with; none if the connection ended before that.
+    pub status: Option<Status>,
+    /// Bytes of content that were sent.
+    pub sent: u64,
+}
+
+/// One connection's life: a request, its response, and again.
+pub(crate) async fn converse<H>(con: &mut Connection, handler: &H) -> Result
+where
+    H: AsyncFn(&mut Connection, &mut Request) -> Result,
+{
+    loop {
+        match con.idle().await {
+            Ok(()) => {}
+            Err(Error::Closed | Error::Timeout) => {
+                Box::pin(con.end_idle()).await;
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        }
+        // On the heap for as long as it lasts, so that an idle connection is small.
+        match Box::pin(exchange(con, handler)).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(e) => {
+                con.abort();
+                return Err(e);
+            }
+        }
+    }
+    Box::pin(con.close()).await;
+    Ok(())
+}
+
+/// One request and its response; whether another may follow.
+async fn exchange<H>(con: &mut Connection, handler: &H) -> Result<bool>
+where
+    H: AsyncFn(&mut Connection, &mut Request) -> Result,
+{
+    let mut request = None;
+    let outcome = match con.read_head().await {
+        Ok(req) => handler(con, request.insert(req)).await,
+        Err(e) => Err(e),
+    };
+    let outcome = match outcome {
+        Ok(()) => con.finish().await,
+        Err(e) => Err(e),
+    };
+    let outcome = match outcome {
+        Err(e) => con.fail(e).await,
+        done => done,
+    };
+    con.log(request.as_ref());
+    outcome
+}
+
+impl Connection {
+    fn log(&self, request: Option<&Request>) {
+        if let Some(log) = self.shared.log.get() {
+            let answered = self.response.head_sent;
+            if answered || request.is_some() {
+                log(&Access {
+                    remote_addr: self.remote_addr(),
+                    request,
+                    status: answered.then_some(self.response.status),
+                    sent: self.response.sent,
+                });
+            }
+        }
+    }
+}

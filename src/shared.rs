@@ -1,0 +1,145 @@
+//! What all connections of a server have in common.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::SystemTime;
+
+use crate::Options;
+use crate::exchange::Access;
+use crate::io::buffer::Pool;
+use crate::io::clock::Clock;
+#[cfg(feature = "tls")]
+use crate::io::tls::Acceptor;
+use crate::wire::date;
+
+pub(crate) type Log = Box<dyn Fn(&Access<'_>)>;
+
+/// What all connections of a server have in common.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) clock: Rc<Clock>,
+    /// Whether the compressor is in use.
+    #[cfg(feature = "gzip")]
+    pub(crate) deflating: Cell<bool>,
+    #[cfg(feature = "gzip")]
+    pub(crate) inflating: Cell<u8>,
+    pub(crate) active: Cell<usize>,
+    /// Somebody waits for a place.
+    pub(crate) crowded: Cell<bool>,
+    pub(crate) draining: Cell<bool>,
+    pub(crate) waiting: RefCell<Option<Waker>>,
+    date: RefCell<(u64, Rc<str>)>,
+    pub(crate) log: OnceCell<Log>,
+    docroot: RefCell<Option<PathBuf>>,
+    #[cfg(feature = "tls")]
+    pub(crate) acceptors: RefCell<Vec<Rc<RefCell<Acceptor>>>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("options", &self.options)
+            .field("active", &self.active)
+            .field("draining", &self.draining)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(options: Options) -> Self {
+        Shared {
+            options,
+            pool: Rc::default(),
+            clock: Rc::default(),
+            #[cfg(feature = "gzip")]
+            deflating: Cell::new(false),
+            #[cfg(feature = "gzip")]
+            inflating: Cell::new(0),
+            active: Cell::new(0),
+            crowded: Cell::new(false),
+            draining: Cell::new(false),
+            waiting: RefCell::new(None),
+            date: RefCell::new((0, "".into())),
+            log: OnceCell::new(),
+            docroot: RefCell::new(None),
+            #[cfg(feature = "tls")]
+            acceptors: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Whether somebody waits for a connection to end.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.get()
+    }
+
+    /// A connection has become idle, and so could make room.
+    pub(crate) fn told_idle(&self) {
+        if self.crowded.get() {
+            self.wake();
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        let waker = self.waiting.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Seconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+    }
+
+    /// The date for the Date field, made once a second.
+    pub(crate) fn date(&self) -> Rc<str> {
+        let now = self.now();
+        let mut date = self.date.borrow_mut();
+        if date.0 != now || date.1.is_empty() {
+            *date = (now, date::format(now).into());
+        }
+        date.1.clone()
+    }
+
+    /// Whether a path without symbolic links lies in the docroot.
+    pub(crate) fn is_in_docroot(&self, real: &Path) -> bool {
+        let known =
+            |docroot: &Option<PathBuf>| docroot.as_ref().is_some_and(|d| real.starts_with(d));
+        if known(&self.docroot.borrow()) {
+            return true;
+        }
+        // It may have been replaced since, as a link is when a new version is put in place.
+        let docroot = std::fs::canonicalize(&self.options.docroot).ok();
+        let inside = known(&docroot);
+        self.docroot.replace(docroot);
+        inside
+    }
+}
+
+/// One connection's place among those served at once.
+pub(crate) struct Place(Rc<Shared>);
+
+impl Place {
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.0
+    }
+
+    pub(crate) fn take(shared: &Rc<Shared>) -> Place {
+        shared.active.set(shared.active.get() + 1);
+        Place(shared.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.active.set(self.0.active.get() - 1);
+        self.0.wake();
+    }
+}
