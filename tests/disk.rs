@@ -14,7 +14,6 @@ use std::collections::BTreeSet;
 use std::fs::{File, read_dir, read_to_string};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use common::{Client, Dir, Driver, LOCAL, Process, Running, pattern};
@@ -128,7 +127,7 @@ fn a_cold_file_is_served_whole_under_tls() {
         );
         for (len, path) in SIZES.into_iter().zip(paths) {
             cool(&path);
-            let mut curl = Command::new("curl");
+            let mut curl = std::process::Command::new("curl");
             curl.args(["-sSf", "--max-time", "20", "--noproxy", "*", "--cacert"]);
             curl.arg(pki("ca.pem")).arg(format!("https://{}/{len}.bin", server.addr));
             let got = curl.output().unwrap();
