@@ -184,19 +184,33 @@ mod tests {
         args.iter().map(|a| a.at.to_string()).collect()
     }
 
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn what_was_not_built_is_refused() {
+        let mistake = args("-f -s 443 -C c -K k").unwrap_err().to_string();
+        assert!(mistake.contains("-s takes a build with the feature tls"), "{mistake}");
+    }
+
     #[test]
     fn letters_and_long_names_mean_the_same() {
-        let short = serve("-f -p80 -p 127.0.0.1:81 -s [::1]:443 -C c -K k -h / -v");
+        let short = serve("-f -p80 -p 127.0.0.1:81 -h / -v");
         assert_eq!(at(&short.http), ["0.0.0.0:80", "[::]:80", "127.0.0.1:81"]);
-        assert_eq!(at(&short.https), ["[::1]:443"]);
         assert!(short.http[1].optional && !short.http[0].optional);
-        let long = serve(
-            "--foreground --listen-http 80 --listen-http=127.0.0.1:81 --listen-https [::1]:443 --cert c --key k --home / --verbose",
-        );
+        let long =
+            serve("--foreground --listen-http 80 --listen-http=127.0.0.1:81 --home / --verbose");
         assert_eq!(short, long);
         assert_eq!(args("--help"), Ok(Action::Help));
         assert_eq!(args("--version"), Ok(Action::Version));
         assert_eq!(at(&serve("-f -p localhost:0").http)[0].rsplit(':').next(), Some("0"));
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn https_takes_a_certificate_and_its_key() {
+        let short = serve("-f -s [::1]:443 -C c -K k");
+        assert_eq!(at(&short.https), ["[::1]:443"]);
+        let long = serve("-f --listen-https [::1]:443 --cert c --key k");
+        assert_eq!(short, long);
     }
 
     #[test]
