@@ -29,7 +29,8 @@ pub struct Options {
     /// precompressed sibling need none of it. Takes the feature `gzip`. Default: false
     pub gzip: bool,
     /// The certificate, or chain of them, in PEM or DER: [`listen`](crate::listen) then speaks
-    /// HTTPS. Takes the feature `tls`. Default: none
+    /// HTTPS; a [`Server`](crate::Server) takes a [`Tls`](crate::Tls) instead. Takes the feature `tls`.
+    /// Default: none
     pub cert: Option<PathBuf>,
     /// The key of `cert`, in PEM or DER. Default: none
     pub key: Option<PathBuf>,

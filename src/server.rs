@@ -102,6 +102,17 @@ impl Server {
         )
     }
 
+    /// The options that name files are [`listen()`]'s; here certificates are given to `bind_tls`, and
+    /// to serve without what somebody set would be worse than not to serve.
+    fn refuse_files(&self) -> io::Result<()> {
+        let Options { cert, key, ca, insecure, .. } = &self.shared.options;
+        if cert.is_some() || key.is_some() || ca.is_some() || *insecure {
+            let why = "the options cert, key, ca and insecure are for listen(): give Server a Tls";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        Ok(())
+    }
+
     fn add(mut self, socket: Socket) -> Self {
         self.listeners.push(Listener {
             socket,
@@ -125,6 +136,7 @@ impl Server {
     ///
     /// Says which address, and why not.
     pub fn bind(self, addr: SocketAddr) -> io::Result<Self> {
+        self.refuse_files()?;
         let socket = self.listen_at(addr)?;
         Ok(self.add(socket))
     }
@@ -136,6 +148,12 @@ impl Server {
     /// Like [`bind`](Self::bind), or if the certificates cannot be used.
     #[cfg(feature = "tls")]
     pub fn bind_tls(self, addr: SocketAddr, tls: Tls) -> io::Result<Self> {
+        self.refuse_files()?;
+        self.bind_with(addr, &tls)
+    }
+
+    #[cfg(feature = "tls")]
+    fn bind_with(self, addr: SocketAddr, tls: &Tls) -> io::Result<Self> {
         let acceptor = tls.acceptor()?;
         let socket = self.listen_at(addr)?;
         Ok(self.add_tls(socket, acceptor))
@@ -147,6 +165,7 @@ impl Server {
     ///
     /// If it is none.
     pub fn adopt(self, socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        self.refuse_files()?;
         Ok(self.add(listen::adopted(socket.into())?))
     }
 
@@ -157,6 +176,7 @@ impl Server {
     /// If it is none, or if the certificates cannot be used.
     #[cfg(feature = "tls")]
     pub fn adopt_tls(self, socket: impl Into<OwnedFd>, tls: Tls) -> io::Result<Self> {
+        self.refuse_files()?;
         let acceptor = tls.acceptor()?;
         Ok(self.add_tls(listen::adopted(socket.into())?, acceptor))
     }
@@ -197,6 +217,10 @@ impl Server {
         H: AsyncFn(&mut Connection, &mut Request) -> Result,
     {
         let Server { shared, listeners } = self;
+        if listeners.is_empty() {
+            let why = "the server listens nowhere: bind it to an address first";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         if shared.options.gzip && !cfg!(feature = "gzip") {
             return Err(unsupported("the option gzip takes the feature gzip"));
         }
@@ -233,7 +257,8 @@ impl Server {
     }
 }
 
-/// Listens at `addr`, or everywhere if it is `None`, and serves until the future is dropped.
+/// Listens at `addr`, or at every IPv4 address if it is `None` (with [`Options::ipv6`] at every IPv6
+/// address, which is IPv4 too), and serves until the future is dropped.
 ///
 /// With [`Options::cert`] and [`Options::key`] it speaks HTTPS. The handler is called for every
 /// request; what it returns with `?` is answered with the error's status.
@@ -274,6 +299,9 @@ where
 fn bind(addr: SocketAddr, options: Options) -> io::Result<Server> {
     let incomplete = |e| Err(io::Error::new(io::ErrorKind::InvalidInput, e));
     match (&options.cert, &options.key) {
+        (None, None) if options.ca.is_some() || options.insecure => {
+            incomplete("the options ca and insecure take the options cert and key")
+        }
         (None, None) => Server::new(options).bind(addr),
         (Some(_), None) => incomplete("the option cert takes the option key"),
         (None, Some(_)) => incomplete("the option key takes the option cert"),
@@ -285,7 +313,7 @@ fn bind(addr: SocketAddr, options: Options) -> io::Result<Server> {
             if let Some(ca) = &options.ca {
                 tls = tls.with_client_ca(ca, options.insecure)?;
             }
-            Server::new(options).bind_tls(addr, tls)
+            Server::new(options).bind_with(addr, &tls)
         }
     }
 }

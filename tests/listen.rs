@@ -393,3 +393,23 @@ fn a_server_that_is_dropped_is_gone() {
         });
     }
 }
+
+#[test]
+fn a_server_serves_nowhere_and_ignores_no_option() {
+    let refused = |options: Options| Server::new(options).bind(LOCAL).unwrap_err().to_string();
+    for options in [
+        Options { cert: Some("c".into()), ..Options::default() },
+        Options { key: Some("k".into()), ..Options::default() },
+        Options { ca: Some("ca".into()), ..Options::default() },
+        Options { insecure: true, ..Options::default() },
+    ] {
+        assert!(refused(options).contains("are for listen()"));
+    }
+    let handler = async |con: &mut Connection, _: &mut Request| con.send("x").await;
+    let nowhere = Server::new(Options::default()).serve(handler);
+    let why = ecohttpd::block_on(nowhere).unwrap_err().to_string();
+    assert!(why.contains("listens nowhere"), "{why}");
+    let options = Options { ca: Some("ca".into()), ..Options::default() };
+    let why = ecohttpd::block_on(listen(LOCAL.ip(), 0, options, handler)).unwrap_err();
+    assert!(why.to_string().contains("take the options cert and key"), "{why}");
+}
