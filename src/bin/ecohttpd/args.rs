@@ -151,6 +151,9 @@ fn addresses(flag: &str, value: &OsString) -> Result<Vec<Address>, Mistake> {
             at(Ipv6Addr::UNSPECIFIED.into(), true),
         ]);
     };
+    if host.is_empty() {
+        return Err(bad("the address before the colon is missing"));
+    }
     let bare = match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').ok_or_else(|| bad("a bracket is missing"))?,
         None if host.contains(':') => return Err(bad("an IPv6 address takes brackets")),
@@ -224,6 +227,7 @@ mod tests {
             ("-f -p 65536", "-p 65536: the port"),
             ("-f -p +80", "-p +80: the port"),
             ("-f -p 127.0.0.1:", "-p 127.0.0.1:: the port"),
+            ("-f -p :80", "-p :80: the address before the colon is missing"),
             ("-f -p ::1:80", "-p ::1:80: an IPv6 address takes brackets"),
             ("-f -p [::1:80", "-p [::1:80: a bracket"),
             ("-f -p 80 -h /nonexistent", "-h /nonexistent: No such file"),
