@@ -152,14 +152,15 @@ impl Connection {
             if head::is_hopeless(raw) && raw != b"\r" {
                 return Err(Error::Malformed("request line"));
             }
-            if !checked {
-                head::check_line(raw)?;
-                checked = raw.contains(&b'\n');
-            }
             match head::end(raw, seen) {
                 Some(end) if end <= most => break end,
                 None if raw.len() < most => seen = raw.len().saturating_sub(3),
                 _ => return Err(head_too_large(raw.get(..most).unwrap_or(raw))),
+            }
+            // Only of a head that comes in pieces; one that is there is parsed once.
+            if !checked {
+                head::check_line(raw)?;
+                checked = raw.contains(&b'\n');
             }
             if self.link.receive(&mut self.received).await? == 0 {
                 return Err(Error::Closed);
