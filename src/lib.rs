@@ -71,6 +71,7 @@ pub use error::{Error, Result};
 pub use exchange::Access;
 pub use form::FormEvent;
 pub use io::drive::block_on;
+pub use io::helper::unblock;
 pub use io::signal::{Signal, Signals};
 #[cfg(feature = "tls")]
 pub use io::tls::Tls;

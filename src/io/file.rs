@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-use super::helper;
+use super::helper::unblock;
 
 /// How much the helper thread fetches into the page cache at once.
 pub(crate) const AHEAD: u64 = 1 << 18;
@@ -35,7 +35,7 @@ pub(crate) async fn open(path: &Path) -> io::Result<File> {
         // What leads there has to be fetched first.
         Err(Errno::AGAIN) => {
             let path = path.to_owned();
-            helper::run(move || open_now(&path)).await
+            unblock(move || open_now(&path)).await
         }
         Err(Errno::INVAL | Errno::TOOBIG | Errno::PERM) => open_now(path),
         Err(e) => Err(e.into()),
@@ -92,7 +92,7 @@ fn read_cached(file: &File, buf: &mut [u8], offset: u64) -> io::Result<Option<us
 async fn fetch(file: &File, mut offset: u64, count: u64) -> io::Result<()> {
     let file = file.try_clone()?;
     let end = offset.saturating_add(count);
-    helper::run(move || {
+    unblock(move || {
         let mut buf = vec![0; 1 << 14];
         while offset < end {
             match file.read_at(&mut buf, offset)? {

@@ -36,8 +36,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `job` in the helper thread and waits for what comes of it. Jobs come one after the other.
-pub(crate) async fn run<T: Send + 'static>(
+/// Runs `job` in the helper thread and waits for what comes of it, so that a disk, or a password that
+/// takes its time to be checked, keeps nobody else waiting.
+///
+/// There is one such thread, for as long as it has something to do, and jobs come one after the
+/// other. A job goes on to its end even where nobody waits for it any more.
+///
+/// ```
+/// # use ecohttpd::{Connection, Result};
+/// async fn names(con: &mut Connection) -> Result {
+///     let names = ecohttpd::unblock(|| {
+///         let entries = std::fs::read_dir("/tmp")?;
+///         Ok(entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>())
+///     });
+///     con.send(&format!("{:?}\n", names.await?)).await
+/// }
+/// ```
+///
+/// # Errors
+///
+/// Those of the job, and those of starting the thread.
+pub async fn unblock<T: Send + 'static>(
     job: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let outcome = Arc::new(Mutex::new(Outcome { value: None, waker: None }));
@@ -109,14 +128,14 @@ mod tests {
     fn there_is_one_thread_and_it_ends() {
         smol::future::block_on(async {
             for i in 0..100 {
-                assert_eq!(run(move || Ok(i)).await.unwrap(), i);
+                assert_eq!(unblock(move || Ok(i)).await.unwrap(), i);
             }
             assert_eq!(threads(), 1);
-            let failed = run(|| Err::<(), _>(io::ErrorKind::NotFound.into())).await;
+            let failed = unblock(|| Err::<(), _>(io::ErrorKind::NotFound.into())).await;
             assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::NotFound);
         });
         thread::sleep(IDLE + Duration::from_secs(2));
         assert_eq!(threads(), 0);
-        assert_eq!(smol::future::block_on(run(|| Ok(7))).unwrap(), 7, "and comes again");
+        assert_eq!(smol::future::block_on(unblock(|| Ok(7))).unwrap(), 7, "and comes again");
     }
 }

@@ -6,7 +6,7 @@ pub(crate) mod buffer;
 pub(crate) mod clock;
 pub(crate) mod drive;
 pub(crate) mod file;
-mod helper;
+pub(crate) mod helper;
 pub(crate) mod listen;
 pub(crate) mod reactor;
 pub(crate) mod signal;
