@@ -50,6 +50,8 @@ pub struct Connection {
     /// A file that was to be sent was not what it should be, and nothing took its place.
     pub(crate) failed: bool,
     requests: u32,
+    /// Who the client is, for the log.
+    pub(crate) user: Option<Box<str>>,
     peer: SocketAddr,
     pub(crate) shared: Rc<Shared>,
 }
@@ -75,6 +77,7 @@ impl Connection {
             out_of_step: false,
             failed: false,
             requests: 0,
+            user: None,
             peer,
             shared,
         }
@@ -103,6 +106,11 @@ impl Connection {
     /// The status of the response, as it is set so far.
     pub fn status(&self) -> Status {
         self.response.status
+    }
+
+    /// Says who the client of this request is, for [`Access::user`](crate::Access::user).
+    pub fn set_user(&mut self, user: &str) {
+        self.user = Some(user.into());
     }
 
     /// The options of the server.
@@ -140,6 +148,7 @@ impl Connection {
         self.client_closes = false;
         self.out_of_step = true;
         self.failed = false;
+        self.user = None;
         let options = &self.shared.options;
         let most = options.max_head.min(crate::io::buffer::SIZE);
         self.link.watch.arm(options.head_timeout);

@@ -10,6 +10,8 @@ use crate::{Connection, Error, Request, Result, Status};
 pub struct Access<'a> {
     /// The client.
     pub remote_addr: SocketAddr,
+    /// Who it is, if the handler said so with [`set_user`](Connection::set_user).
+    pub user: Option<&'a str>,
     /// The request; none if its head was refused.
     pub request: Option<&'a Request>,
     /// The status it was answered with; none if the connection ended before that.
@@ -75,6 +77,7 @@ impl Connection {
             if answered || request.is_some() {
                 log(&Access {
                     remote_addr: self.remote_addr(),
+                    user: self.user.as_deref(),
                     request,
                     status: answered.then_some(self.response.status),
                     sent: self.response.sent,

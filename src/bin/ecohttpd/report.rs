@@ -1,0 +1,21 @@
+//! What is to be said of a configuration.
+
+/// What was found in command line and files. Every line names where it is from: `-p 80:`,
+/// `/etc/httpd.conf:3:`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// What cannot be followed.
+    pub(crate) mistakes: Vec<String>,
+    /// What can, but should be known.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn mistake(&mut self, what: impl Into<String>) {
+        self.mistakes.push(what.into());
+    }
+
+    pub(crate) fn note(&mut self, what: impl Into<String>) {
+        self.notes.push(what.into());
+    }
+}
