@@ -1,5 +1,6 @@
 //! One client, from its first byte to its last.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -12,7 +13,7 @@ use crate::response::Response;
 use crate::shared::Shared;
 use crate::wire::body::Body;
 use crate::wire::head;
-use crate::{Error, Options, Request, Result, Status};
+use crate::{Error, Options, Request, Result, Status, Timer};
 
 /// Seconds for which a new connection is not made to go for a newer one, though it has not asked for
 /// anything yet.
@@ -111,6 +112,19 @@ impl Connection {
     /// Says who the client of this request is, for [`Access::user`](crate::Access::user).
     pub fn set_user(&mut self, user: &str) {
         self.user = Some(user.into());
+    }
+
+    /// A deadline for what a handler waits for beside this connection.
+    pub fn timer(&self) -> Timer {
+        Timer(Watch::new(self.shared.clock.clone()))
+    }
+
+    /// Waits until the client has ended its side of the connection.
+    ///
+    /// That may mean that it is gone, and nobody wants the answer any more; or only that it will
+    /// send nothing more, as RFC 9112 lets it.
+    pub async fn hung_up(&self) {
+        poll_fn(|cx| self.link.stream.poll_ended(cx)).await;
     }
 
     /// The options of the server.

@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::find::{Found, Representation, Transfer, find, open_regular};
+use crate::find::{OpenFile, Representation, Transfer, open, open_regular, represent};
 use crate::io::buffer::Buffer;
 use crate::io::file;
 use crate::wire::condition::{self, Validators, Verdict};
@@ -50,35 +50,93 @@ impl Connection {
         self.serve(req, path.as_ref(), false).await
     }
 
-    async fn serve(&mut self, req: &Request, path: &Path, confined: bool) -> Result {
-        // An error page answers whatever was asked.
-        let plain = self.response.status == Status::OK;
-        if plain && !matches!(req.method(), "GET" | "HEAD") {
+    /// Opens what is at `path`, which counts from the docroot unless it is absolute, without
+    /// keeping anybody waiting: a file, or a directory.
+    ///
+    /// [`Options::no_symlinks`](crate::Options::no_symlinks) applies, and with
+    /// [`Options::gzip`](crate::Options::gzip) what is there only as `.gz` is found by its own name.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<OpenFile> {
+        let path = self.shared.options.docroot.join(path);
+        open(&self.shared, &path, true).await
+    }
+
+    /// Serves a file that is open already, in the same way as [`serve_file`](Self::serve_file).
+    ///
+    /// Of a directory it is the index file; where the request's path lacks the slash, the client
+    /// is sent to the path that has it.
+    ///
+    /// # Errors
+    ///
+    /// Like [`serve_file`](Self::serve_file).
+    pub async fn serve_open(&mut self, req: &Request, file: OpenFile) -> Result {
+        match self.allows_method(req)? {
+            true => Box::pin(self.serve_opened(req, file, true)).await,
+            false => self.answer(Status::METHOD_NOT_ALLOWED).await,
+        }
+    }
+
+    /// Whether the request's method is one that files have. An error page answers whatever was
+    /// asked.
+    fn allows_method(&mut self, req: &Request) -> Result<bool> {
+        let allowed = self.response.status != Status::OK || matches!(req.method(), "GET" | "HEAD");
+        if !allowed {
             self.add_header("Allow", "GET, HEAD")?;
+        }
+        Ok(allowed)
+    }
+
+    async fn serve(&mut self, req: &Request, path: &Path, confined: bool) -> Result {
+        if !self.allows_method(req)? {
             return self.answer(Status::METHOD_NOT_ALLOWED).await;
         }
         let shared = self.shared.clone();
-        match Box::pin(find(&shared, req, path, confined)).await {
-            Ok(Found::File(it)) => Box::pin(self.send_representation(req, it)).await,
-            // The request has its slash; it is the program's path that has none.
-            Ok(Found::Directory) if req.path_bytes().ends_with(b"/") => {
-                Box::pin(self.serve(req, &path.join(""), confined)).await
-            }
-            Ok(Found::Directory) => {
-                let mut location = String::new();
-                uri::push_escaped(&mut location, req.path_bytes());
-                location.push('/');
-                if !req.query_string().is_empty() {
-                    location.push('?');
-                    location.push_str(req.query_string());
+        let slash = path.as_os_str().as_bytes().ends_with(b"/");
+        let index = slash.then(|| path.join(&shared.options.index));
+        let opened = Box::pin(open(&shared, index.as_deref().unwrap_or(path), confined)).await;
+        let error = match opened {
+            Ok(file) if slash && file.is_dir() => io::ErrorKind::PermissionDenied.into(),
+            Ok(file) => return Box::pin(self.serve_opened(req, file, confined)).await,
+            // A directory without an index is there, but not to be looked into.
+            Err(e) if slash && e.kind() == io::ErrorKind::NotFound => {
+                match Box::pin(open(&shared, path, confined)).await {
+                    Ok(_) => io::ErrorKind::PermissionDenied.into(),
+                    Err(_) => e,
                 }
-                self.redirect(Status::MOVED_PERMANENTLY, &location).await
             }
-            Err(e) => {
-                let status = Error::Io(e).status().unwrap_or(Status::INTERNAL_SERVER_ERROR);
-                self.answer(status).await
+            Err(e) => e,
+        };
+        self.answer_io(error).await
+    }
+
+    async fn serve_opened(&mut self, req: &Request, file: OpenFile, confined: bool) -> Result {
+        if file.is_dir() {
+            // The request has its slash; it is the program's path that has none.
+            if req.path_bytes().ends_with(b"/") {
+                return Box::pin(self.serve(req, &file.path.join(""), confined)).await;
             }
+            let mut location = String::new();
+            uri::push_escaped(&mut location, req.path_bytes());
+            location.push('/');
+            if !req.query_string().is_empty() {
+                location.push('?');
+                location.push_str(req.query_string());
+            }
+            return self.redirect(Status::MOVED_PERMANENTLY, &location).await;
         }
+        let shared = self.shared.clone();
+        let confined = confined && shared.options.no_symlinks;
+        match Box::pin(represent(&shared, req, file, confined)).await {
+            Ok(it) => Box::pin(self.send_representation(req, it)).await,
+            Err(e) => self.answer_io(e).await,
+        }
+    }
+
+    async fn answer_io(&mut self, e: io::Error) -> Result {
+        self.answer(Error::Io(e).status().unwrap_or(Status::INTERNAL_SERVER_ERROR)).await
     }
 
     async fn send_representation(&mut self, req: &Request, it: Box<Representation>) -> Result {
@@ -199,7 +257,7 @@ impl Connection {
     }
 
     async fn send_file_at(&mut self, path: &Path, count: Option<u64>, start: u64) -> Result {
-        let opened = open_regular(path).await?;
+        let opened = open_regular(&self.shared, path).await?;
         let rest = opened.size().saturating_sub(start);
         let len = count.map_or(rest, |count| count.min(rest));
         Box::pin(self.send_stretch(&opened.file, Part { start, len })).await

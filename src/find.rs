@@ -13,14 +13,50 @@ use crate::shared::Shared;
 use crate::wire::coding::{Accepted, Coding};
 use crate::wire::mime::{self, Kind};
 
-/// An open file and what it was when it was opened.
+/// A file or directory, opened without keeping anybody waiting, and what it was then.
+///
+/// It comes from [`Connection::open`](crate::Connection::open), and is what
+/// [`Connection::serve_open`](crate::Connection::serve_open) serves.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub struct OpenFile {
     pub(crate) file: File,
     meta: Metadata,
+    pub(crate) path: PathBuf,
+    /// It is the `.gz` of a file that is not there.
+    packed: bool,
 }
 
-impl Opened {
+impl OpenFile {
+    /// Where it was found; without the `.gz` of a file that is stored as such only.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it was when it was opened.
+    pub fn metadata(&self) -> &Metadata {
+        &self.meta
+    }
+
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        self.meta.is_dir()
+    }
+
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.meta.is_file()
+    }
+
+    /// Makes it likely that its first page can be read without waiting, which is what running it
+    /// begins with.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub async fn prefetch(&self) -> io::Result<()> {
+        file::prepare(&self.file, 0, 1).await
+    }
+
     pub(crate) fn size(&self) -> u64 {
         self.meta.len()
     }
@@ -58,96 +94,50 @@ pub(crate) enum Transfer {
 /// A file in the form in which it is sent.
 #[derive(Debug)]
 pub(crate) struct Representation {
-    pub(crate) opened: Opened,
+    pub(crate) opened: OpenFile,
     pub(crate) kind: Kind,
     pub(crate) coding: Option<Coding>,
     pub(crate) transfer: Transfer,
 }
 
-pub(crate) enum Found {
-    File(Box<Representation>),
-    /// A directory that was asked for without its slash.
-    Directory,
-}
-
-/// Finds the file at `path`, or the index file if that ends with a slash. If `confined`, the
-/// option about symbolic links applies.
-pub(crate) async fn find(
+/// In what form `opened` is sent, which is a regular file.
+pub(crate) async fn represent(
     shared: &Shared,
     req: &Request,
-    path: &Path,
+    opened: OpenFile,
     confined: bool,
-) -> io::Result<Found> {
-    let options = &shared.options;
-    let confined = confined && options.no_symlinks;
-    let slash = path.as_os_str().as_bytes().ends_with(b"/");
-    let target = if slash { path.join(&options.index) } else { path.to_owned() };
-    let kind = mime::kind(target.as_os_str().as_bytes());
+) -> io::Result<Box<Representation>> {
+    let opened = regular(opened)?;
+    let kind = mime::kind(opened.path.as_os_str().as_bytes());
     let mut accepted = Accepted::default();
     if !kind.packed {
         req.header_all("accept-encoding").for_each(|value| accepted.add(value));
     }
-    let opened = match open(shared, &target, confined).await {
-        Ok(opened) if opened.meta.is_dir() && !slash => return Ok(Found::Directory),
-        Ok(opened) => regular(opened)?,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            #[cfg(feature = "gzip")]
-            if let Some(it) = only_gzip(shared, &target, kind, accepted, confined).await? {
-                return Ok(Found::File(Box::new(it)));
-            }
-            // A directory without an index is there, but not to be looked into.
-            let forbidden = slash && open(shared, path, confined).await.is_ok();
-            return Err(if forbidden { io::ErrorKind::PermissionDenied.into() } else { e });
-        }
-        Err(e) => return Err(e),
-    };
+    #[cfg(feature = "gzip")]
+    if opened.packed {
+        let (coding, transfer) = match accepted.prefers(Coding::Gzip) {
+            true => (Some(Coding::Gzip), Transfer::Plain),
+            false => (None, Transfer::Inflate),
+        };
+        return Ok(Box::new(Representation { opened, kind, coding, transfer }));
+    }
     for coding in accepted.preferred() {
-        let Ok(sibling) = open(shared, &with_suffix(&target, coding), confined).await else {
+        let path = with_suffix(&opened.path, coding);
+        let Ok(sibling) = open_plain(shared, path, confined).await else {
             continue;
         };
         // An older one is of an earlier version of the file. By whole seconds, since copying a
         // directory may well make the sibling first.
-        if sibling.meta.is_file() && sibling.meta.mtime() >= opened.meta.mtime() {
+        if sibling.is_file() && sibling.meta.mtime() >= opened.meta.mtime() {
             let (coding, transfer) = (Some(coding), Transfer::Plain);
-            return Ok(Found::File(Box::new(Representation {
-                opened: sibling,
-                kind,
-                coding,
-                transfer,
-            })));
+            return Ok(Box::new(Representation { opened: sibling, kind, coding, transfer }));
         }
     }
     #[cfg(feature = "gzip")]
     let transfer = crate::gzip::transfer(shared, req, kind, accepted, opened.size());
     #[cfg(not(feature = "gzip"))]
     let transfer = Transfer::Plain;
-    Ok(Found::File(Box::new(Representation { opened, kind, coding: None, transfer })))
-}
-
-/// A file that is stored as `.gz` and in no other form.
-#[cfg(feature = "gzip")]
-async fn only_gzip(
-    shared: &Shared,
-    target: &Path,
-    kind: Kind,
-    accepted: Accepted,
-    confined: bool,
-) -> io::Result<Option<Representation>> {
-    if !shared.options.gzip || kind.packed {
-        return Ok(None);
-    }
-    match open(shared, &with_suffix(target, Coding::Gzip), confined).await {
-        Ok(opened) if opened.meta.is_file() => {
-            let (coding, transfer) = match accepted.prefers(Coding::Gzip) {
-                true => (Some(Coding::Gzip), Transfer::Plain),
-                false => (None, Transfer::Inflate),
-            };
-            Ok(Some(Representation { opened, kind, coding, transfer }))
-        }
-        Ok(_) => Ok(None),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
+    Ok(Box::new(Representation { opened, kind, coding: None, transfer }))
 }
 
 fn with_suffix(path: &Path, coding: Coding) -> PathBuf {
@@ -156,21 +146,41 @@ fn with_suffix(path: &Path, coding: Coding) -> PathBuf {
     path.into()
 }
 
-fn regular(opened: Opened) -> io::Result<Opened> {
-    match opened.meta.is_file() {
+fn regular(opened: OpenFile) -> io::Result<OpenFile> {
+    match opened.is_file() {
         true => Ok(opened),
         false => Err(io::ErrorKind::PermissionDenied.into()),
     }
 }
 
 /// Opens a regular file of a handler's.
-pub(crate) async fn open_regular(path: &Path) -> io::Result<Opened> {
-    let file = file::open(path).await?;
-    regular(Opened { meta: file.metadata()?, file })
+pub(crate) async fn open_regular(shared: &Shared, path: &Path) -> io::Result<OpenFile> {
+    regular(open_plain(shared, path.to_owned(), false).await?)
 }
 
-async fn open(shared: &Shared, path: &Path, confined: bool) -> io::Result<Opened> {
-    let file = file::open(path).await?;
+/// Opens what is at `path`, or the `.gz` of it where that is all there is and can be inflated. If
+/// `confined`, the option about symbolic links applies.
+pub(crate) async fn open(shared: &Shared, path: &Path, confined: bool) -> io::Result<OpenFile> {
+    let confined = confined && shared.options.no_symlinks;
+    let missing = match open_plain(shared, path.to_owned(), confined).await {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => e,
+        done => return done,
+    };
+    #[cfg(feature = "gzip")]
+    if shared.options.gzip && !mime::kind(path.as_os_str().as_bytes()).packed {
+        match open_plain(shared, with_suffix(path, Coding::Gzip), confined).await {
+            Ok(opened) if opened.is_file() => {
+                return Ok(OpenFile { path: path.to_owned(), packed: true, ..opened });
+            }
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    Err(missing)
+}
+
+async fn open_plain(shared: &Shared, path: PathBuf, confined: bool) -> io::Result<OpenFile> {
+    let file = file::open(&path).await?;
     // Looked at once it is open, so that no link can be put in its way between the two.
     if confined {
         let real = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
@@ -178,5 +188,5 @@ async fn open(shared: &Shared, path: &Path, confined: bool) -> io::Result<Opened
             return Err(io::ErrorKind::PermissionDenied.into());
         }
     }
-    Ok(Opened { meta: file.metadata()?, file })
+    Ok(OpenFile { meta: file.metadata()?, file, path, packed: false })
 }

@@ -156,7 +156,7 @@ impl Connection {
         }
         let varies = |v: &str| field::has_token(v, "accept-encoding") || v == "*";
         if !response.fields("vary").any(varies) {
-            let _ = self.response.set_field("Vary", "Accept-Encoding", false);
+            let _ = self.response.set_field("Vary", b"Accept-Encoding", false);
         }
         let small = self.response.length().or(length).is_some_and(|n| n < LEAST);
         if small || !self.takes_gzip {
@@ -168,7 +168,7 @@ impl Connection {
                 return false;
             }
         }
-        let _ = self.response.set_field("Content-Encoding", "gzip", true);
+        let _ = self.response.set_field("Content-Encoding", b"gzip", true);
         true
     }
 

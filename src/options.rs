@@ -66,9 +66,14 @@ pub struct Options {
     pub tcp_keepintvl: Option<u32>,
     /// Pending Fast Open requests (`TCP_FASTOPEN`). Default: none, which is off
     pub tcp_fastopen: Option<u32>,
+    /// Listen at addresses that no interface has yet (`IP_FREEBIND`). Default: false
+    pub freebind: bool,
 
     /// The Server field; empty for none. Default: `ecohttpd`
     pub server: String,
+    /// Fields of every response, also of those the server itself makes, unless the response has
+    /// one of that name. Default: none
+    pub headers: Vec<(String, String)>,
     /// Serve no file that a symbolic link leads to from inside the docroot to outside of it.
     /// Default: false, as uhttpd without `-S`
     pub no_symlinks: bool,
@@ -129,7 +134,9 @@ impl Default for Options {
             tcp_keepcnt: None,
             tcp_keepintvl: None,
             tcp_fastopen: None,
+            freebind: false,
             server: "ecohttpd".into(),
+            headers: Vec::new(),
             no_symlinks: false,
             error_pages: false,
             max_connections: 100,

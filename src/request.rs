@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::Result;
 use crate::wire::head::{Framing, Head};
 use crate::wire::multipart::Multipart;
 use crate::wire::uri;
+use crate::{Error, Result};
 
 /// A request: its head, and how far its form has been read.
 ///
@@ -19,19 +19,25 @@ pub struct Request {
     odd_path: Option<Vec<u8>>,
     climbs: bool,
     hides_slash: bool,
+    /// What another target than its own says.
+    rewritten: Option<Rewritten>,
     /// What stands for the values that are no UTF-8, by their place.
     odd_values: Vec<(usize, String)>,
     pub(crate) form: Multipart,
+}
+
+/// What stands for that part of a request that was rewritten.
+#[derive(Debug)]
+struct Rewritten {
+    query: String,
+    as_get: bool,
 }
 
 impl Request {
     pub(crate) fn new(head: Head) -> Result<Self> {
         let uri::Path { bytes, climbs, hides_slash } =
             uri::path(head.target.path.bytes(&head.bytes))?;
-        let (path, odd_path) = match String::from_utf8(bytes) {
-            Ok(path) => (path, None),
-            Err(e) => (String::from_utf8_lossy(e.as_bytes()).into_owned(), Some(e.into_bytes())),
-        };
+        let (path, odd_path) = texts(bytes);
         let odd_values = head.fields.iter().enumerate().filter_map(|(i, (_, value))| {
             let value = value.bytes(&head.bytes);
             match String::from_utf8_lossy(value) {
@@ -41,12 +47,54 @@ impl Request {
         });
         let odd_values = odd_values.collect();
         let form = Multipart::default();
-        Ok(Request { head, path, odd_path, climbs, hides_slash, odd_values, form })
+        Ok(Request { head, path, odd_path, climbs, hides_slash, rewritten: None, odd_values, form })
     }
 
-    /// The method as it came: `GET`, `POST`, …
+    /// The method: `GET`, `POST`, …
     pub fn method(&self) -> &str {
+        match self.raw_method() {
+            "HEAD" => "HEAD",
+            _ if self.rewritten.as_ref().is_some_and(|r| r.as_get) => "GET",
+            method => method,
+        }
+    }
+
+    /// The method as it came, whatever the request was rewritten to.
+    pub fn raw_method(&self) -> &str {
         self.head.method.text(&self.head.bytes)
+    }
+
+    /// Makes it a request for another target of this server: a path, percent-encoded, and a query
+    /// if there is one. [`raw_path`](Self::raw_path) stays as it came.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`](crate::Error::Malformed) for what is no such target; the request is
+    /// then as it was.
+    pub fn rewrite(&mut self, target: &str) -> Result {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        if !path.starts_with('/') || !target.bytes().all(|b| matches!(b, b'!'..=b'~')) {
+            return Err(Error::Malformed("request target"));
+        }
+        let path = uri::path(path.as_bytes())?;
+        let as_get = self.rewritten.as_ref().is_some_and(|r| r.as_get);
+        self.rewritten = Some(Rewritten { query: query.to_owned(), as_get });
+        (self.climbs, self.hides_slash) = (path.climbs, path.hides_slash);
+        (self.path, self.odd_path) = texts(path.bytes);
+        Ok(())
+    }
+
+    /// Likewise, and makes it a GET request; HEAD stays what it is.
+    ///
+    /// # Errors
+    ///
+    /// Like [`rewrite`](Self::rewrite).
+    pub fn rewrite_as_get(&mut self, target: &str) -> Result {
+        self.rewrite(target)?;
+        if let Some(rewritten) = &mut self.rewritten {
+            rewritten.as_get = true;
+        }
+        Ok(())
     }
 
     /// The request target as it came, query and all.
@@ -70,7 +118,7 @@ impl Request {
 
     /// Whether the path had more `..` than segments before them, or a slash that was encoded: it
     /// then names no file.
-    pub(crate) fn names_no_file(&self) -> bool {
+    pub fn names_no_file(&self) -> bool {
         self.climbs || self.hides_slash
     }
 
@@ -135,6 +183,9 @@ impl Request {
 
     /// What follows the `?`, as it came.
     pub fn query_string(&self) -> &str {
+        if let Some(rewritten) = &self.rewritten {
+            return &rewritten.query;
+        }
         self.head.target.query.text(&self.head.bytes)
     }
 
@@ -165,6 +216,14 @@ impl Request {
     }
 }
 
+/// A path as text, and as bytes where text cannot hold it.
+fn texts(bytes: Vec<u8>) -> (String, Option<Vec<u8>>) {
+    match String::from_utf8(bytes) {
+        Ok(path) => (path, None),
+        Err(e) => (String::from_utf8_lossy(e.as_bytes()).into_owned(), Some(e.into_bytes())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +251,26 @@ mod tests {
         assert_eq!(names, ["host", "x-odd", "cookie", "cookie", "content-length"]);
         assert_eq!((req.host(), req.content_length()), (Some("h:80"), Some(7)));
         assert_eq!(req.header("none"), None);
+    }
+
+    #[test]
+    fn a_rewritten_request_is_for_its_new_target() {
+        let mut req = request(b"POST /old?a=1 HTTP/1.1\r\nHost: h\r\n\r\n");
+        req.rewrite("/new%20one/../two?b=2").unwrap();
+        assert_eq!((req.method(), req.path(), req.query_string()), ("POST", "/two", "b=2"));
+        assert_eq!(req.query_value("b").as_deref(), Some("2"));
+        req.rewrite_as_get("/three").unwrap();
+        assert_eq!((req.method(), req.path(), req.query_string()), ("GET", "/three", ""));
+        assert_eq!((req.raw_method(), req.raw_path()), ("POST", "/old?a=1"));
+        for bad in ["", "three", "http://h/x", "/a b", "/a\r\nX: 1", "/%zz", "/%00", "/\u{e9}"] {
+            assert!(req.rewrite(bad).is_err(), "{bad:?}");
+            assert_eq!(req.path(), "/three", "{bad:?}");
+        }
+        let mut head = request(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n");
+        head.rewrite_as_get("/x").unwrap();
+        assert_eq!(head.method(), "HEAD");
+        head.rewrite("/..%2fx").unwrap();
+        assert!(head.names_no_file());
     }
 
     #[test]

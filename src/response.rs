@@ -65,11 +65,39 @@ impl Frame {
     }
 }
 
+/// Whether a field can be sent.
+pub(crate) fn check_field(name: &str, value: &[u8]) -> Result {
+    if !is_token(name.as_bytes()) {
+        return Err(Error::Invalid("a header name that is no token"));
+    }
+    if !value.iter().copied().all(is_value_byte) {
+        return Err(Error::Invalid("a control character in a header value"));
+    }
+    Ok(())
+}
+
+/// Whether a field says how the message is framed.
+pub(crate) fn is_framing(name: &str) -> bool {
+    ["content-length", "transfer-encoding", "connection"]
+        .iter()
+        .any(|framing| name.eq_ignore_ascii_case(framing))
+}
+
+fn trim(value: &[u8]) -> &[u8] {
+    let blank = |b: &u8| matches!(b, b' ' | b'\t');
+    let start = value.iter().take_while(|b| blank(b)).count();
+    let value = value.get(start..).unwrap_or(&[]);
+    let end = value.len() - value.iter().rev().take_while(|b| blank(b)).count();
+    value.get(..end).unwrap_or(&[])
+}
+
 /// What of the head is not the handler's.
 #[derive(Debug)]
 pub(crate) struct Circumstances<'a> {
     pub(crate) date: &'a str,
     pub(crate) server: &'a str,
+    /// Fields of every response that does not have them itself.
+    pub(crate) always: &'a [(String, String)],
     pub(crate) keep_alive: bool,
 }
 
@@ -110,32 +138,27 @@ impl Response {
     }
 
     /// Sets a field, in place of those of its name or beside them.
-    pub(crate) fn set_field(&mut self, name: &str, value: &str, replace: bool) -> Result {
+    pub(crate) fn set_field(&mut self, name: &str, value: &[u8], replace: bool) -> Result {
         self.open()?;
-        if !is_token(name.as_bytes()) {
-            return Err(Error::Invalid("a header name that is no token"));
-        }
-        if !value.bytes().all(is_value_byte) {
-            return Err(Error::Invalid("a control character in a header value"));
-        }
-        let value = value.trim_matches([' ', '\t']);
+        check_field(name, value)?;
+        let value = trim(value);
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         if is("content-length") {
-            let n = number(value.as_bytes());
+            let n = number(value);
             self.length = Some(n.ok_or(Error::Invalid("a Content-Length that is no number"))?);
             return Ok(());
         }
         if is("transfer-encoding") {
             // How the body is framed is for us to say; this is what it says by itself.
-            return match value.eq_ignore_ascii_case("chunked") {
+            return match value.eq_ignore_ascii_case(b"chunked") {
                 true => Ok(()),
                 false => Err(Error::Invalid("a Transfer-Encoding other than chunked")),
             };
         }
         if is("connection") {
-            if value.eq_ignore_ascii_case("close") {
+            if value.eq_ignore_ascii_case(b"close") {
                 self.closes = true;
-            } else if !value.eq_ignore_ascii_case("keep-alive") {
+            } else if !value.eq_ignore_ascii_case(b"keep-alive") {
                 return Err(Error::Invalid("a Connection field other than close or keep-alive"));
             }
             return Ok(());
@@ -143,8 +166,8 @@ impl Response {
         if replace {
             self.remove_field(name);
         }
-        for part in [name, ": ", value, "\r\n"] {
-            self.fields.extend_from_slice(part.as_bytes());
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.fields.extend_from_slice(part);
         }
         Ok(())
     }
@@ -264,6 +287,9 @@ impl Response {
             Framing::None if self.status == Status::RESET_CONTENT => line(&["Content-Length: 0"]),
             Framing::Close | Framing::None => {}
         }
+        for (name, value) in it.always.iter().filter(|(name, _)| !self.has(name)) {
+            line(&[name, ": ", value]);
+        }
         head.extend_from_slice(&self.fields);
         head.extend_from_slice(b"\r\n");
         head
@@ -337,25 +363,25 @@ mod tests {
 
     fn head(response: &mut Response, length: Option<u64>) -> String {
         let keep_alive = response.begin(length, false);
-        let it = Circumstances { date: "now", server: "", keep_alive };
+        let it = Circumstances { date: "now", server: "", always: &[], keep_alive };
         String::from_utf8(response.head(&it)).unwrap()
     }
 
     #[test]
     fn fields_are_replaced_or_appended() {
         let mut r = Response::new(false, false);
-        r.set_field("X-A", "1", true).unwrap();
-        r.set_field("x-a", " 2 ", true).unwrap();
-        r.set_field("Set-Cookie", "a", false).unwrap();
-        r.set_field("Set-Cookie", "b", false).unwrap();
-        r.set_field("Server", "mine", true).unwrap();
+        r.set_field("X-A", b"1", true).unwrap();
+        r.set_field("x-a", b" 2 ", true).unwrap();
+        r.set_field("Set-Cookie", b"a", false).unwrap();
+        r.set_field("Set-Cookie", b"b", false).unwrap();
+        r.set_field("Server", b"mine", true).unwrap();
         assert_eq!(r.field("X-a"), Some("2"));
         assert_eq!(r.field("x"), None);
         assert_eq!(
             head(&mut r, Some(5)),
             "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\nx-a: 2\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nServer: mine\r\n\r\n"
         );
-        assert!(matches!(r.set_field("X-B", "3", true), Err(Error::HeadSent)));
+        assert!(matches!(r.set_field("X-B", b"3", true), Err(Error::HeadSent)));
         assert!(matches!(r.set_status(Status::OK, None), Err(Error::HeadSent)));
     }
 
@@ -378,7 +404,7 @@ mod tests {
             ("transfer-encoding", "gzip"),
             ("connection", "upgrade"),
         ] {
-            let result = r.set_field(name, value, true);
+            let result = r.set_field(name, value.as_bytes(), true);
             let fine = value == "5 "; // white space around a value is none of it
             assert_eq!(result.is_ok(), fine, "{name:?} {value:?}");
         }
@@ -426,7 +452,7 @@ mod tests {
     #[test]
     fn a_length_is_kept_or_seen_to_be_broken() {
         let mut r = Response::new(false, false);
-        r.set_field("Content-Length", "5", true).unwrap();
+        r.set_field("Content-Length", b"5", true).unwrap();
         assert!(r.allows(6).is_err() && r.allows(5).is_ok());
         r.begin(Some(3), false);
         assert_eq!(framed(&mut r, 3, false), ("".into(), ""));

@@ -107,7 +107,7 @@ impl Connection {
     /// token, for CR, LF, NUL or another control character in the value, and for a framing that
     /// cannot be.
     pub fn add_header(&mut self, name: &str, value: &str) -> Result {
-        self.response.set_field(name, value, true)
+        self.response.set_field(name, value.as_bytes(), true)
     }
 
     /// Adds a response header beside any of the same name, as `Set-Cookie` needs.
@@ -116,6 +116,15 @@ impl Connection {
     ///
     /// Like [`add_header`](Self::add_header).
     pub fn append_header(&mut self, name: &str, value: &str) -> Result {
+        self.response.set_field(name, value.as_bytes(), false)
+    }
+
+    /// Likewise, for a value that need not be UTF-8, such as one that is passed on.
+    ///
+    /// # Errors
+    ///
+    /// Like [`add_header`](Self::add_header).
+    pub fn append_header_bytes(&mut self, name: &str, value: &[u8]) -> Result {
         self.response.set_field(name, value, false)
     }
 
@@ -172,14 +181,22 @@ impl Connection {
         let kind = self.response.field("content-type").map(str::to_owned);
         self.response.drop_content();
         if let Some(kind) = kind.filter(|_| !pieces.is_empty()) {
-            self.response.set_field("Content-Type", &kind, true)?;
+            self.response.set_field("Content-Type", kind.as_bytes(), true)?;
         }
         self.send_pieces(pieces).await?;
         self.write(&[], true).await
     }
 
-    /// Answers with `status` for the server's own reasons, and keeps the connection if it can be.
-    pub(crate) async fn answer(&mut self, status: Status) -> Result {
+    /// Answers with `status`, and keeps the connection if it can be kept.
+    ///
+    /// The content is a short page where [`Options::error_pages`](crate::Options::error_pages) asks
+    /// for it, and empty otherwise. Headers that were set stay, but for those that describe a
+    /// content.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::HeadSent`], and those of the connection.
+    pub async fn answer(&mut self, status: Status) -> Result {
         self.response.drop_content();
         self.error_page(status).await
     }
@@ -189,10 +206,10 @@ impl Connection {
         self.response.set_status(status, None)?;
         self.gathered.clear();
         if status == Status::SERVICE_UNAVAILABLE {
-            self.response.set_field("Retry-After", "1", true)?;
+            self.response.set_field("Retry-After", b"1", true)?;
         }
         if self.shared.options.error_pages && status.code() >= 400 {
-            self.response.set_field("Content-Type", "text/html; charset=utf-8", true)?;
+            self.response.set_field("Content-Type", b"text/html; charset=utf-8", true)?;
             let page = format!("<!DOCTYPE html>\n<title>{status}</title>\n<h1>{status}</h1>\n");
             self.send_pieces(&[page.as_bytes()]).await?;
         }
@@ -315,6 +332,7 @@ impl Connection {
         self.response.head(&Circumstances {
             date: &date,
             server: &shared.options.server,
+            always: &shared.options.headers,
             keep_alive: self.keep_alive,
         })
     }

@@ -18,7 +18,7 @@ use crate::io::socket::Socket;
 #[cfg(feature = "tls")]
 use crate::io::tls::{Acceptor, Tls};
 use crate::shared::{Place, Shared};
-use crate::{Connection, Options, Request, Result};
+use crate::{Connection, Error, Options, Request, Result, response};
 
 /// Listening sockets and what is to be done with those who connect.
 ///
@@ -57,6 +57,14 @@ impl Handle {
         self.0.draining.set(true);
         self.0.clock.ring();
         self.0.wake();
+    }
+
+    /// Waits for the next tick of the server's clock: the next second, as long as anybody is
+    /// connected, or else the next connection, which then comes after whatever is done about it.
+    ///
+    /// It is for what is to be looked at now and then, and wakes nobody up by itself.
+    pub async fn tick(&self) {
+        self.0.clock.tick().await;
     }
 
     /// Uses other certificates for the TLS connections that are still to come, on all listeners
@@ -98,14 +106,28 @@ impl Server {
                 keepcnt: options.tcp_keepcnt,
                 keepintvl: options.tcp_keepintvl,
                 fastopen: options.tcp_fastopen,
+                freebind: options.freebind,
             },
         )
     }
 
-    /// The options that name files are [`listen()`]'s; here certificates are given to `bind_tls`, and
+    /// What is wrong with the options is said before anybody connects.
+    ///
+    /// Those that name files are [`listen()`]'s; here certificates are given to `bind_tls`, and
     /// to serve without what somebody set would be worse than not to serve.
-    fn refuse_files(&self) -> io::Result<()> {
-        let Options { cert, key, ca, insecure, .. } = &self.shared.options;
+    fn check(&self) -> io::Result<()> {
+        let Options { cert, key, ca, insecure, headers, .. } = &self.shared.options;
+        for (name, value) in headers {
+            response::check_field(name, value.as_bytes())
+                .and_then(|()| match response::is_framing(name) {
+                    true => Err(Error::Invalid("a header that frames the message")),
+                    false => Ok(()),
+                })
+                .map_err(|e| {
+                    let why = format!("the header {name}: {e}");
+                    io::Error::new(io::ErrorKind::InvalidInput, why)
+                })?;
+        }
         if cert.is_some() || key.is_some() || ca.is_some() || *insecure {
             let why = "the options cert, key, ca and insecure are for listen(): give Server a Tls";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
@@ -136,7 +158,7 @@ impl Server {
     ///
     /// Says which address, and why not.
     pub fn bind(self, addr: SocketAddr) -> io::Result<Self> {
-        self.refuse_files()?;
+        self.check()?;
         let socket = self.listen_at(addr)?;
         Ok(self.add(socket))
     }
@@ -148,7 +170,7 @@ impl Server {
     /// Like [`bind`](Self::bind), or if the certificates cannot be used.
     #[cfg(feature = "tls")]
     pub fn bind_tls(self, addr: SocketAddr, tls: Tls) -> io::Result<Self> {
-        self.refuse_files()?;
+        self.check()?;
         self.bind_with(addr, &tls)
     }
 
@@ -165,7 +187,7 @@ impl Server {
     ///
     /// If it is none.
     pub fn adopt(self, socket: impl Into<OwnedFd>) -> io::Result<Self> {
-        self.refuse_files()?;
+        self.check()?;
         Ok(self.add(listen::adopted(socket.into())?))
     }
 
@@ -176,7 +198,7 @@ impl Server {
     /// If it is none, or if the certificates cannot be used.
     #[cfg(feature = "tls")]
     pub fn adopt_tls(self, socket: impl Into<OwnedFd>, tls: Tls) -> io::Result<Self> {
-        self.refuse_files()?;
+        self.check()?;
         let acceptor = tls.acceptor()?;
         Ok(self.add_tls(listen::adopted(socket.into())?, acceptor))
     }

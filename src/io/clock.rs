@@ -28,6 +28,10 @@ pub(crate) struct Clock {
     since: Cell<Option<(Instant, u32)>>,
     /// Counts those who became idle.
     idlers: Cell<u32>,
+    /// Counts the ticks, and the times it began to tick.
+    beats: Cell<u32>,
+    /// Those who wait for the next of them.
+    listeners: RefCell<Vec<Waker>>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +63,7 @@ impl Clock {
                 // Not counted: ticks may have been slept through.
                 self.now.set(then.wrapping_add(since.elapsed().as_secs() as u32));
             }
+            self.beat();
             if self.slots.borrow().is_empty() {
                 ticker.set(false)?;
                 self.since.set(None);
@@ -74,8 +79,31 @@ impl Clock {
             // Without its ticks no deadline would end, but everything else goes on.
             if ticker.set(true).is_ok() {
                 self.since.set(Some((Instant::now(), self.now.get())));
+                self.beat();
             }
         }
+    }
+
+    fn beat(&self) {
+        self.beats.set(self.beats.get().wrapping_add(1));
+        self.listeners.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits for the next tick, without making the clock tick for it: where nobody has a deadline,
+    /// until somebody has.
+    pub(crate) async fn tick(&self) {
+        let beats = self.beats.get();
+        poll_fn(|cx| {
+            if self.beats.get() != beats {
+                return Poll::Ready(());
+            }
+            let mut listeners = self.listeners.borrow_mut();
+            if !listeners.iter().any(|waker| waker.will_wake(cx.waker())) {
+                listeners.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Ends all idling.

@@ -27,6 +27,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) keepcnt: Option<u32>,
     pub(crate) keepintvl: Option<u32>,
     pub(crate) fastopen: Option<u32>,
+    pub(crate) freebind: bool,
 }
 
 /// Names what failed, since the kernel's word for it alone helps nobody.
@@ -56,6 +57,13 @@ pub(crate) fn at_address(addr: SocketAddr, setup: &Setup<'_>) -> io::Result<Sock
     if let Some(mark) = setup.mark {
         let marked = sys::set_number(fd.as_fd(), libc::SOL_SOCKET, libc::SO_MARK, mark as i32);
         at(format_args!("{here} with mark {mark}"), marked)?;
+    }
+    if setup.freebind {
+        let (level, name) = match addr {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_FREEBIND),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_FREEBIND),
+        };
+        at(here, sys::set_number(fd.as_fd(), level, name, 1))?;
     }
     at(here, bind(&fd, &addr))?;
     let backlog = setup.backlog.try_into().unwrap_or(i32::MAX);

@@ -4,6 +4,7 @@
 
 pub(crate) mod buffer;
 pub(crate) mod clock;
+pub(crate) mod descriptor;
 pub(crate) mod drive;
 pub(crate) mod file;
 pub(crate) mod helper;

@@ -35,6 +35,8 @@ const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFl
 pub(crate) enum Way {
     Read,
     Write,
+    /// That the peer has ended; whoever waits for it does not read meanwhile.
+    End,
 }
 
 impl Way {
@@ -42,6 +44,7 @@ impl Way {
         match self {
             Way::Read => EventFlags::IN.union(ENDED),
             Way::Write => EventFlags::OUT.union(EventFlags::HUP).union(EventFlags::ERR),
+            Way::End => ENDED,
         }
     }
 }
@@ -58,7 +61,7 @@ struct Slot {
 impl Slot {
     fn waiting(&mut self, way: Way) -> &mut Option<Waker> {
         match way {
-            Way::Read => &mut self.reader,
+            Way::Read | Way::End => &mut self.reader,
             Way::Write => &mut self.writer,
         }
     }
@@ -153,7 +156,7 @@ impl Reactor {
         self.disprove(
             key,
             match way {
-                Way::Read => EventFlags::IN,
+                Way::Read | Way::End => EventFlags::IN,
                 Way::Write => EventFlags::OUT,
             },
         );

@@ -92,6 +92,34 @@ impl Socket {
         self.poll_op(cx, Way::Read, buf.len(), &mut |fd| rustix::io::read(fd, &mut *buf))
     }
 
+    /// Reads what is there, whatever was heard of it.
+    pub(crate) fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::read(&self.fd, &mut *buf) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    self.reactor.blocked(self.key, Way::Read);
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    /// Writes some of `bytes` to what need not be a socket.
+    pub(crate) fn poll_write_bytes(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_op(cx, Way::Write, bytes.len(), &mut |fd| rustix::io::write(fd, bytes))
+    }
+
+    /// Ready when the peer has ended its side, though there may be something to read before that.
+    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.reactor.poll_ready(self.key, Way::End, cx)
+    }
+
     pub(crate) async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| self.poll_recv(cx, buf)).await
     }
@@ -185,6 +213,12 @@ impl Socket {
                 Err(e) => return Poll::Ready(Err(e.into())),
             }
         }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

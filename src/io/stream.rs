@@ -47,6 +47,11 @@ impl Stream {
         self.socket().set_reset();
     }
 
+    /// Ready when the peer has ended its side of the connection.
+    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.socket().poll_ended(cx)
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket().local_addr()
     }

@@ -111,6 +111,37 @@ impl Tls {
         Ok(self)
     }
 
+    /// Leaves only the cipher suites that `list` names, between colons, by their names of IANA
+    /// (`TLS_AES_128_GCM_SHA256`) or OpenSSL (`ECDHE-ECDSA-AES128-GCM-SHA256`).
+    ///
+    /// All that there are are sound, so that there is seldom a reason to.
+    ///
+    /// # Errors
+    ///
+    /// Says which name is not one of a suite that there is.
+    pub fn with_ciphers(mut self, list: &str) -> io::Result<Tls> {
+        let known = &self.provider.cipher_suites;
+        let mut chosen = Vec::new();
+        for name in list.split(':').filter(|name| !name.is_empty()) {
+            let found = known.iter().find(|suite| {
+                let iana = format!("{:?}", suite.suite());
+                let iana = iana.replace("TLS13_", "TLS_");
+                iana.eq_ignore_ascii_case(name) || openssl_name(&iana).eq_ignore_ascii_case(name)
+            });
+            chosen.push(*found.ok_or_else(|| {
+                let why = format!("{name}: no cipher suite that there is");
+                io::Error::new(io::ErrorKind::InvalidInput, why)
+            })?);
+        }
+        if chosen.is_empty() {
+            let why = "the list of cipher suites is empty";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        let provider = CryptoProvider { cipher_suites: chosen, ..(*self.provider).clone() };
+        self.provider = Arc::new(provider);
+        Ok(self)
+    }
+
     pub(crate) fn acceptor(&self) -> io::Result<Acceptor> {
         let wrong = |e| io::Error::new(io::ErrorKind::InvalidInput, e);
         let builder = ServerConfig::builder_with_provider(self.provider.clone())
@@ -147,6 +178,13 @@ impl Acceptor {
         let session = Box::pin(self.0.accept_with(socket, bounded)).await?;
         Ok(Stream::Tls(Box::new(session)))
     }
+}
+
+/// OpenSSL's name of a suite of TLS 1.2; those of 1.3 have one name only.
+fn openssl_name(iana: &str) -> String {
+    let name = iana.strip_prefix("TLS_").unwrap_or(iana);
+    let name = name.replace("_WITH_", "-").replace("AES_", "AES").replace('_', "-");
+    name.replace("CHACHA20-POLY1305-SHA256", "CHACHA20-POLY1305")
 }
 
 fn bad(path: &Path, why: impl fmt::Display) -> io::Error {
