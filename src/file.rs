@@ -109,7 +109,7 @@ impl Connection {
             }
             Err(e) => e,
         };
-        self.answer_io(error).await
+        Box::pin(self.answer_io(error)).await
     }
 
     async fn serve_opened(&mut self, req: &Request, file: OpenFile, confined: bool) -> Result {

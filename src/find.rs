@@ -20,13 +20,26 @@ use crate::wire::mime::{self, Kind};
 #[derive(Debug)]
 pub struct OpenFile {
     pub(crate) file: File,
-    meta: Metadata,
+    /// On the heap, for futures hold it in several places.
+    meta: Box<Metadata>,
     pub(crate) path: PathBuf,
     /// It is the `.gz` of a file that is not there.
     packed: bool,
 }
 
 impl OpenFile {
+    /// Opens what is at `path`, whatever the options say, without keeping anybody waiting.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub async fn open(path: impl Into<PathBuf>) -> io::Result<OpenFile> {
+        let path = path.into();
+        let file = file::open(&path).await?;
+        let meta = Box::new(file.metadata()?);
+        Ok(OpenFile { file, meta, path, packed: false })
+    }
+
     /// Where it was found; without the `.gz` of a file that is stored as such only.
     pub fn path(&self) -> &Path {
         &self.path
@@ -180,13 +193,14 @@ pub(crate) async fn open(shared: &Shared, path: &Path, confined: bool) -> io::Re
 }
 
 async fn open_plain(shared: &Shared, path: PathBuf, confined: bool) -> io::Result<OpenFile> {
-    let file = file::open(&path).await?;
+    let opened = OpenFile::open(path).await?;
     // Looked at once it is open, so that no link can be put in its way between the two.
     if confined {
-        let real = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        let fd = opened.file.as_raw_fd();
+        let real = std::fs::read_link(format!("/proc/self/fd/{fd}"))?;
         if !shared.is_in_docroot(&real) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
     }
-    Ok(OpenFile { meta: file.metadata()?, file, path, packed: false })
+    Ok(opened)
 }

@@ -172,6 +172,12 @@ impl Request {
         })
     }
 
+    /// Likewise, the values byte for byte.
+    pub fn headers_bytes(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let bytes = &self.head.bytes[..];
+        self.head.fields.iter().map(move |(name, value)| (name.text(bytes), value.bytes(bytes)))
+    }
+
     /// The host the request is for, with its port if it has one: that of the request target where
     /// it is absolute, or else of the Host header.
     pub fn host(&self) -> Option<&str> {
@@ -248,6 +254,8 @@ mod tests {
         assert_eq!(req.header_bytes("x-odd"), Some(&b"a\xffb"[..]));
         assert_eq!(req.header_all("Cookie").collect::<Vec<_>>(), ["1", "2"]);
         let names: Vec<_> = req.headers().map(|(n, _)| n).collect();
+        let odd = req.headers_bytes().find(|(n, _)| *n == "x-odd");
+        assert_eq!(odd, Some(("x-odd", &b"a\xffb"[..])));
         assert_eq!(names, ["host", "x-odd", "cookie", "cookie", "content-length"]);
         assert_eq!((req.host(), req.content_length()), (Some("h:80"), Some(7)));
         assert_eq!(req.header("none"), None);
