@@ -135,21 +135,19 @@ impl Server {
         Ok(())
     }
 
-    fn add(mut self, socket: Socket) -> Self {
+    fn add(&mut self, socket: Socket) {
         self.listeners.push(Listener {
             socket,
             #[cfg(feature = "tls")]
             acceptor: None,
         });
-        self
     }
 
     #[cfg(feature = "tls")]
-    fn add_tls(mut self, socket: Socket, acceptor: Acceptor) -> Self {
+    fn add_tls(&mut self, socket: Socket, acceptor: Acceptor) {
         let acceptor = Rc::new(RefCell::new(acceptor));
         self.shared.acceptors.borrow_mut().push(acceptor.clone());
         self.listeners.push(Listener { socket, acceptor: Some(acceptor) });
-        self
     }
 
     /// Listens at `addr`; port 0 is one that is free.
@@ -157,10 +155,23 @@ impl Server {
     /// # Errors
     ///
     /// Says which address, and why not.
-    pub fn bind(self, addr: SocketAddr) -> io::Result<Self> {
+    pub fn bind(mut self, addr: SocketAddr) -> io::Result<Self> {
+        self.try_bind(addr)?;
+        Ok(self)
+    }
+
+    /// Likewise, and leaves the server as it was where that fails. The address is the one that it
+    /// listens at.
+    ///
+    /// # Errors
+    ///
+    /// Like [`bind`](Self::bind).
+    pub fn try_bind(&mut self, addr: SocketAddr) -> io::Result<SocketAddr> {
         self.check()?;
         let socket = self.listen_at(addr)?;
-        Ok(self.add(socket))
+        let addr = socket.local_addr()?;
+        self.add(socket);
+        Ok(addr)
     }
 
     /// Listens at `addr`, for HTTPS.
@@ -169,16 +180,30 @@ impl Server {
     ///
     /// Like [`bind`](Self::bind), or if the certificates cannot be used.
     #[cfg(feature = "tls")]
-    pub fn bind_tls(self, addr: SocketAddr, tls: Tls) -> io::Result<Self> {
+    pub fn bind_tls(mut self, addr: SocketAddr, tls: Tls) -> io::Result<Self> {
+        self.try_bind_tls(addr, &tls)?;
+        Ok(self)
+    }
+
+    /// Likewise, and leaves the server as it was where that fails. The address is the one that it
+    /// listens at.
+    ///
+    /// # Errors
+    ///
+    /// Like [`bind_tls`](Self::bind_tls).
+    #[cfg(feature = "tls")]
+    pub fn try_bind_tls(&mut self, addr: SocketAddr, tls: &Tls) -> io::Result<SocketAddr> {
         self.check()?;
-        self.bind_with(addr, &tls)
+        self.bind_with(addr, tls)
     }
 
     #[cfg(feature = "tls")]
-    fn bind_with(self, addr: SocketAddr, tls: &Tls) -> io::Result<Self> {
+    fn bind_with(&mut self, addr: SocketAddr, tls: &Tls) -> io::Result<SocketAddr> {
         let acceptor = tls.acceptor()?;
         let socket = self.listen_at(addr)?;
-        Ok(self.add_tls(socket, acceptor))
+        let addr = socket.local_addr()?;
+        self.add_tls(socket, acceptor);
+        Ok(addr)
     }
 
     /// Takes over a listening socket, TCP or Unix, such as a supervisor hands over.
@@ -186,9 +211,21 @@ impl Server {
     /// # Errors
     ///
     /// If it is none.
-    pub fn adopt(self, socket: impl Into<OwnedFd>) -> io::Result<Self> {
+    pub fn adopt(mut self, socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        self.try_adopt(socket)?;
+        Ok(self)
+    }
+
+    /// Likewise, and leaves the server as it was where that fails.
+    ///
+    /// # Errors
+    ///
+    /// Like [`adopt`](Self::adopt).
+    pub fn try_adopt(&mut self, socket: impl Into<OwnedFd>) -> io::Result<()> {
         self.check()?;
-        Ok(self.add(listen::adopted(socket.into())?))
+        let socket = listen::adopted(socket.into())?;
+        self.add(socket);
+        Ok(())
     }
 
     /// Likewise, for HTTPS.
@@ -197,10 +234,23 @@ impl Server {
     ///
     /// If it is none, or if the certificates cannot be used.
     #[cfg(feature = "tls")]
-    pub fn adopt_tls(self, socket: impl Into<OwnedFd>, tls: Tls) -> io::Result<Self> {
+    pub fn adopt_tls(mut self, socket: impl Into<OwnedFd>, tls: Tls) -> io::Result<Self> {
+        self.try_adopt_tls(socket, &tls)?;
+        Ok(self)
+    }
+
+    /// Likewise, and leaves the server as it was where that fails.
+    ///
+    /// # Errors
+    ///
+    /// Like [`adopt_tls`](Self::adopt_tls).
+    #[cfg(feature = "tls")]
+    pub fn try_adopt_tls(&mut self, socket: impl Into<OwnedFd>, tls: &Tls) -> io::Result<()> {
         self.check()?;
         let acceptor = tls.acceptor()?;
-        Ok(self.add_tls(listen::adopted(socket.into())?, acceptor))
+        let socket = listen::adopted(socket.into())?;
+        self.add_tls(socket, acceptor);
+        Ok(())
     }
 
     /// Calls `log` for every request that was answered, and for every head that was refused.
@@ -335,7 +385,9 @@ fn bind(addr: SocketAddr, options: Options) -> io::Result<Server> {
             if let Some(ca) = &options.ca {
                 tls = tls.with_client_ca(ca, options.insecure)?;
             }
-            Server::new(options).bind_with(addr, &tls)
+            let mut server = Server::new(options);
+            server.bind_with(addr, &tls)?;
+            Ok(server)
         }
     }
 }

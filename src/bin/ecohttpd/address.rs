@@ -1,0 +1,216 @@
+//! Where to listen: `[ADDR:]PORT`, `unix:PATH`, `fd:N`.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::net::{AddressFamily, SocketType, socket};
+
+use crate::sys;
+
+/// An address to listen at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp {
+        at: SocketAddr,
+        /// Nobody asked for this one by itself: without IPv6 a port alone is served by IPv4.
+        optional: bool,
+    },
+    Unix(PathBuf),
+    /// A listening socket that whoever started us has opened.
+    Descriptor(i32),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp { at, .. } => at.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Descriptor(n) => write!(f, "fd:{n}"),
+        }
+    }
+}
+
+impl Address {
+    /// The addresses that `text` names: a port alone is every IPv4 and every IPv6 address.
+    pub(crate) fn parse(text: &str) -> Result<Vec<Address>, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            // What a sockaddr_un holds.
+            return match path.len() {
+                0 => Err("the path of the socket is missing".into()),
+                1..108 => std::path::absolute(path)
+                    .map(|path| vec![Address::Unix(path)])
+                    .map_err(|e| e.to_string()),
+                _ => Err("the path of the socket has more than 107 bytes".into()),
+            };
+        }
+        if let Some(number) = text.strip_prefix("fd:") {
+            let number = digits(number).and_then(|n| i32::try_from(n).ok()).filter(|n| *n > 2);
+            let number = number.ok_or("the descriptor is no number from 3 on")?;
+            return Ok(vec![Address::Descriptor(number)]);
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (Some(host), port),
+            None => (None, text),
+        };
+        let port = digits(port).and_then(|n| u16::try_from(n).ok());
+        let port = port.ok_or("the port is no number from 0 to 65535")?;
+        let tcp = |at, optional| Address::Tcp { at, optional };
+        let Some(host) = host else {
+            return Ok(vec![
+                tcp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), false),
+                tcp(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), true),
+            ]);
+        };
+        if host.is_empty() {
+            return Err("the address before the colon is missing".into());
+        }
+        let bare = match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']').ok_or("a bracket is missing")?,
+            None if host.contains(':') => return Err("an IPv6 address takes brackets".into()),
+            None => host,
+        };
+        if let Some((ip, scope)) = bare.split_once('%') {
+            let ip: Ipv6Addr = ip.parse().map_err(|_| "a scope is for IPv6 addresses only")?;
+            let at = SocketAddrV6::new(ip, port, 0, scope_id(scope)?);
+            return Ok(vec![tcp(at.into(), false)]);
+        }
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return Ok(vec![tcp(SocketAddr::new(ip, port), false)]);
+        }
+        let found = (bare, port).to_socket_addrs().map_err(|e| e.to_string())?;
+        let mut found: Vec<_> = found.map(|at| tcp(at, false)).collect();
+        found.dedup();
+        if found.is_empty() { Err("it has no address".into()) } else { Ok(found) }
+    }
+
+    /// The port, if it has one.
+    pub(crate) fn port(&self) -> Option<u16> {
+        match self {
+            Address::Tcp { at, .. } => Some(at.port()),
+            _ => None,
+        }
+    }
+
+    /// Whether this machine can do without it.
+    pub(crate) fn is_superfluous(&self) -> bool {
+        matches!(self, Address::Tcp { optional: true, .. })
+            && socket(AddressFamily::INET6, SocketType::STREAM, None).is_err()
+    }
+}
+
+/// A number of nothing but digits.
+fn digits(text: &str) -> Option<u32> {
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+/// The number of a network interface, by which link-local addresses are told apart.
+fn scope_id(scope: &str) -> Result<u32, String> {
+    if let Some(number) = digits(scope) {
+        return Ok(number);
+    }
+    let missing = || format!("there is no interface {scope}");
+    if scope.is_empty() || scope.contains('/') || scope.starts_with('.') {
+        return Err(missing());
+    }
+    let index = fs::read_to_string(format!("/sys/class/net/{scope}/ifindex"));
+    index.ok().and_then(|index| digits(index.trim())).ok_or_else(missing)
+}
+
+/// Listens at a Unix socket, in place of one that nobody listens at any more.
+pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    let named = |e: io::Error| {
+        io::Error::new(e.kind(), format!("cannot listen on unix:{}: {e}", path.display()))
+    };
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => {
+            if UnixStream::connect(path).is_ok() {
+                return Err(named(io::ErrorKind::AddrInUse.into()));
+            }
+            fs::remove_file(path).map_err(named)?;
+        }
+        // What is no socket is somebody's file; binding says so.
+        _ => {}
+    }
+    UnixListener::bind(path).map_err(named)
+}
+
+/// Takes a descriptor that was handed over, once.
+pub(crate) fn inherited(number: i32) -> io::Result<OwnedFd> {
+    sys::inherited(number).map_err(|e| {
+        io::Error::new(e.kind(), format!("fd:{number}: no descriptor was handed over: {e}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Vec<String> {
+        Address::parse(text).unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_form_is_understood() {
+        assert_eq!(parsed("80"), ["0.0.0.0:80", "[::]:80"]);
+        assert_eq!(parsed("127.0.0.1:81"), ["127.0.0.1:81"]);
+        assert_eq!(parsed("[::1]:443"), ["[::1]:443"]);
+        assert_eq!(parsed("[fe80::1%7]:80"), ["[fe80::1%7]:80"]);
+        let lo = fs::read_to_string("/sys/class/net/lo/ifindex").unwrap();
+        assert_eq!(parsed("[fe80::1%lo]:80"), [format!("[fe80::1%{}]:80", lo.trim())]);
+        assert_eq!(parsed("unix:/run/x.sock"), ["unix:/run/x.sock"]);
+        assert_eq!(parsed("fd:3"), ["fd:3"]);
+        assert!(parsed("localhost:80").contains(&"127.0.0.1:80".to_owned()));
+        let both = Address::parse("80").unwrap();
+        assert!(matches!(both[0], Address::Tcp { optional: false, .. }));
+        assert!(matches!(both[1], Address::Tcp { optional: true, .. }));
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        for (text, why) in [
+            ("", "the port is no number"),
+            ("x", "the port is no number"),
+            ("65536", "the port is no number"),
+            ("+80", "the port is no number"),
+            ("127.0.0.1:", "the port is no number"),
+            (":80", "the address before the colon is missing"),
+            ("::1:80", "an IPv6 address takes brackets"),
+            ("[::1:80", "a bracket is missing"),
+            ("[fe80::1%nosuch0]:80", "there is no interface nosuch0"),
+            ("[fe80::1%../lo]:80", "there is no interface"),
+            ("[127.0.0.1%lo]:80", "a scope is for IPv6"),
+            ("unix:", "the path of the socket is missing"),
+            ("fd:2", "the descriptor is no number from 3 on"),
+            ("fd:x", "the descriptor is no number from 3 on"),
+            ("fd:99999999999", "the descriptor is no number from 3 on"),
+        ] {
+            let mistake = Address::parse(text).unwrap_err();
+            assert!(mistake.contains(why), "{text}: {mistake}");
+        }
+        let long = format!("unix:/{}", "x".repeat(107));
+        assert!(Address::parse(&long).unwrap_err().contains("107 bytes"));
+    }
+
+    #[test]
+    fn a_socket_of_an_earlier_run_is_replaced() {
+        let dir = std::env::temp_dir().join(format!("ecohttpd-unix-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("s");
+        let first = bind_unix(&path).unwrap();
+        let taken = bind_unix(&path).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        drop(bind_unix(&path).unwrap());
+        fs::write(dir.join("f"), "mine").unwrap();
+        assert!(bind_unix(&dir.join("f")).unwrap_err().to_string().contains("unix:"));
+        assert_eq!(fs::read(dir.join("f")).unwrap(), b"mine");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

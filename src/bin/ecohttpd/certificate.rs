@@ -1,0 +1,99 @@
+//! The certificate for HTTPS and its key, which are renewed while the server runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::args::Args;
+use crate::report::Report;
+
+/// Says what would keep HTTPS from being served. It is no mistake: HTTP is served all the same, and
+/// the files may come later.
+pub(crate) fn check(args: &Args, report: &mut Report) {
+    #[cfg(feature = "tls")]
+    if let Some(Err(e)) = load(args) {
+        report.note(format!("no HTTPS: {e}"));
+    }
+    let _ = (args, report);
+}
+
+/// Reads the certificate, if there is to be one.
+#[cfg(feature = "tls")]
+pub(crate) fn load(args: &Args) -> Option<std::io::Result<ecohttpd::Tls>> {
+    let (Some(cert), Some(key), false) = (&args.cert, &args.key, args.https.is_empty()) else {
+        return None;
+    };
+    Some(ecohttpd::Tls::load(cert, key).and_then(|tls| {
+        match &args.ciphers {
+            Some(list) => tls
+                .with_ciphers(list)
+                .map_err(|e| std::io::Error::new(e.kind(), format!("-P {list}: {e}"))),
+            None => Ok(tls),
+        }
+    }))
+}
+
+/// The files, and what they were when they were last read.
+#[derive(Debug)]
+pub(crate) struct Files {
+    paths: Vec<PathBuf>,
+    seen: Vec<Option<State>>,
+}
+
+/// What tells that a file is another one, or has been written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct State {
+    modified: Option<SystemTime>,
+    size: u64,
+    inode: u64,
+}
+
+fn state(path: &Path) -> Option<State> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = fs::metadata(path).ok()?;
+    Some(State { modified: meta.modified().ok(), size: meta.len(), inode: meta.ino() })
+}
+
+impl Files {
+    pub(crate) fn of(args: &Args) -> Files {
+        let paths: Vec<_> = args.cert.iter().chain(&args.key).cloned().collect();
+        let seen = paths.iter().map(|path| state(path)).collect();
+        Files { paths, seen }
+    }
+
+    /// Whether they are others than they were when this was last asked, and are all there.
+    pub(crate) fn have_changed(&mut self) -> bool {
+        let now: Vec<_> = self.paths.iter().map(|path| state(path)).collect();
+        let changed = now != self.seen && now.iter().all(Option::is_some);
+        if changed {
+            self.seen = now;
+        }
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renewed_files_are_noticed_once_both_are_there() {
+        let dir = std::env::temp_dir().join(format!("ecohttpd-cert-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (cert, key) = (dir.join("c"), dir.join("k"));
+        fs::write(&cert, "1").unwrap();
+        fs::write(&key, "1").unwrap();
+        let args = Args { cert: Some(cert.clone()), key: Some(key.clone()), ..Args::default() };
+        let mut files = Files::of(&args);
+        assert!(!files.have_changed());
+        fs::write(dir.join("new"), "22").unwrap();
+        fs::rename(dir.join("new"), &cert).unwrap();
+        assert!(files.have_changed());
+        assert!(!files.have_changed());
+        fs::remove_file(&key).unwrap();
+        assert!(!files.have_changed(), "half of them");
+        fs::write(&key, "22").unwrap();
+        assert!(files.have_changed());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,338 @@
+//! Between a client and a script: the body of the request goes one way while the answer comes the
+//! other.
+//!
+//! Neither waits for the other longer than it has to. The client's bytes are taken no faster than
+//! the script reads them, and the script's no faster than the client does.
+
+use std::future::pending;
+use std::io::{self, ErrorKind};
+use std::process::ExitStatus;
+
+use ecohttpd::{Connection, Error, Request, Result, Status, Timer};
+use smol::future::or;
+
+use super::head::{self, Head};
+use super::process::{Process, Running, was_killed};
+
+/// What is read from a script at once.
+const BLOCK: usize = 8192;
+
+/// Reads in a row before the others get their turn.
+const TURNS: u32 = 16;
+
+/// Seconds for which a script goes on whose client has ended its side: it may still listen, and
+/// what is quick may as well be finished. Also for which the end of a script is waited for that
+/// has said all.
+const GRACE: u32 = 1;
+
+/// What a script has come to.
+pub(crate) enum Outcome {
+    Answered,
+    /// The answer is to be taken from this path of the server.
+    Redirected(String),
+}
+
+/// What can happen next.
+enum Event {
+    /// The script has said something, or all.
+    Output(io::Result<usize>),
+    Ended(io::Result<ExitStatus>),
+    /// There is some more of the request's body, or no more.
+    Body(Result<usize>),
+    /// The script has read some of it.
+    Taken(io::Result<usize>),
+    /// The client has ended its side.
+    Gone,
+}
+
+/// One request on its way through a script.
+pub(crate) struct Relay<'a> {
+    con: &'a mut Connection,
+    head_only: bool,
+    /// What is answered with if the script does not say.
+    default_status: u16,
+    timer: Timer,
+    /// Seconds for which the script may be silent.
+    patience: u32,
+    /// The body of the request has not come to its end.
+    body_open: bool,
+    /// What of it the script has not taken.
+    untaken: Vec<u8>,
+    /// The head of the answer until it is whole.
+    head: Option<Vec<u8>>,
+    /// What the script has still to send, if it has said how much that is.
+    left: Option<u64>,
+    pub(crate) why: String,
+}
+
+impl<'a> Relay<'a> {
+    pub(crate) fn new(
+        con: &'a mut Connection,
+        req: &Request,
+        default_status: u16,
+        patience: u32,
+        body_open: bool,
+    ) -> Self {
+        Relay {
+            timer: con.timer(),
+            con,
+            head_only: req.method() == "HEAD",
+            default_status,
+            patience,
+            body_open,
+            untaken: Vec::new(),
+            head: Some(Vec::new()),
+            left: None,
+            why: String::new(),
+        }
+    }
+
+    /// Carries everything both ways until the script has said all.
+    ///
+    /// # Errors
+    ///
+    /// 502 for a script that does not answer as it should, 504 for one that is silent for too long;
+    /// those of the connection. The script is then killed, with whatever it has started.
+    pub(crate) async fn run(&mut self, mut process: Process) -> Result<Outcome> {
+        let mut block = vec![0; BLOCK];
+        let mut client_ended = false;
+        let mut exit = None;
+        self.timer.set(self.patience);
+        loop {
+            match self.next(&mut process, &mut block, client_ended).await? {
+                Event::Output(Ok(0)) => break,
+                Event::Output(Ok(n)) => {
+                    let (redirect, more) = self.take_all(&process, &mut block, n, TURNS).await?;
+                    if let Some(target) = redirect {
+                        process.release();
+                        return Ok(Outcome::Redirected(target));
+                    }
+                    if !more {
+                        break;
+                    }
+                }
+                Event::Output(Err(e)) => return Err(self.bad(format!("its output: {e}"))),
+                Event::Ended(status) => {
+                    process.child = None;
+                    exit = status.ok();
+                    // What it has started may hold the pipe open for ever; what is in it counts.
+                    if let Ok(n @ 1..) = process.stdout.read_now(&mut block) {
+                        let (redirect, _) =
+                            self.take_all(&process, &mut block, n, u32::MAX).await?;
+                        if let Some(target) = redirect {
+                            return Ok(Outcome::Redirected(target));
+                        }
+                    }
+                    break;
+                }
+                Event::Body(piece) => {
+                    if piece? == 0 {
+                        self.body_open = false;
+                    }
+                    match process.stdin {
+                        Some(_) if self.body_open || !self.untaken.is_empty() => {}
+                        _ => {
+                            self.untaken.clear();
+                            process.stdin = None; // the end of it, for the script
+                        }
+                    }
+                    self.timer.set(self.patience);
+                }
+                Event::Taken(Ok(n)) => {
+                    self.untaken.drain(..n.min(self.untaken.len()));
+                    if self.untaken.is_empty() && !self.body_open {
+                        process.stdin = None;
+                    }
+                    self.timer.set(self.patience);
+                }
+                // It does not want the rest, which has to go somewhere all the same.
+                Event::Taken(Err(_)) => {
+                    self.untaken.clear();
+                    process.stdin = None;
+                }
+                Event::Gone => {
+                    client_ended = true;
+                    self.patience = GRACE;
+                    self.timer.set(self.patience);
+                }
+            }
+        }
+        self.finish(process, exit).await
+    }
+
+    /// Waits for the next thing to happen.
+    async fn next(
+        &mut self,
+        process: &mut Process,
+        block: &mut [u8],
+        client_ended: bool,
+    ) -> Result<Event> {
+        let Relay { con, untaken, body_open, timer, .. } = self;
+        let Process { child, stdin, stdout, .. } = process;
+        // While it is the client who is waited for, the script may be silent; the connection has a
+        // deadline of its own for that.
+        let clients_turn = *body_open && untaken.is_empty() && stdin.is_some();
+        let output = async { Event::Output(stdout.read(block).await) };
+        let ended = async {
+            match child {
+                Some(running) => Event::Ended(Running::ended(running).await),
+                None => pending().await,
+            }
+        };
+        let input = async {
+            if let (Some(stdin), false) = (&*stdin, untaken.is_empty()) {
+                return Event::Taken(stdin.write(untaken).await);
+            }
+            if *body_open {
+                return Event::Body(con.read_body().await.map(|piece| {
+                    untaken.extend_from_slice(piece);
+                    piece.len()
+                }));
+            }
+            if client_ended {
+                return pending().await;
+            }
+            con.hung_up().await;
+            Event::Gone
+        };
+        let event = or(output, or(input, ended));
+        if clients_turn {
+            return Ok(event.await);
+        }
+        match timer.until(event).await {
+            Ok(event) => Ok(event),
+            Err(_) if client_ended => Err(Error::Closed),
+            Err(_) => {
+                self.why = "it was silent for too long".into();
+                Err(Error::Status(Status::GATEWAY_TIMEOUT, "silent script"))
+            }
+        }
+    }
+
+    /// Takes what is in `block` and what is there behind it. Also whether there may be more.
+    async fn take_all(
+        &mut self,
+        process: &Process,
+        block: &mut [u8],
+        mut n: usize,
+        turns: u32,
+    ) -> Result<(Option<String>, bool)> {
+        for _ in 0..turns {
+            let redirect = self.take(block.get(..n).unwrap_or(&[])).await?;
+            if redirect.is_some() {
+                return Ok((redirect, true));
+            }
+            self.timer.set(self.patience);
+            match process.stdout.read_now(block) {
+                Ok(0) => return Ok((None, false)),
+                Ok(more) => n = more,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    // The client gets what there is while the script thinks.
+                    if self.head.is_none() {
+                        self.con.flush().await?;
+                        self.timer.set(self.patience);
+                    }
+                    return Ok((None, true));
+                }
+                Err(e) => return Err(self.bad(format!("its output: {e}"))),
+            }
+        }
+        self.take(block.get(..n).unwrap_or(&[])).await.map(|redirect| (redirect, true))
+    }
+
+    /// Takes some of the answer; a local redirect if that is what its head says.
+    async fn take(&mut self, bytes: &[u8]) -> Result<Option<String>> {
+        let Some(gathered) = &mut self.head else {
+            self.send(bytes).await?;
+            return Ok(None);
+        };
+        gathered.extend_from_slice(bytes);
+        let Some(end) = head::end(gathered) else {
+            if gathered.len() > head::MOST {
+                return Err(self.bad("its header is too long".into()));
+            }
+            return Ok(None);
+        };
+        let mut gathered = std::mem::take(gathered);
+        let body = gathered.split_off(end);
+        let head = Head::parse(&gathered).map_err(|why| self.bad(why))?;
+        if let Some(target) = head.local_redirect() {
+            return Ok(Some(target.to_owned()));
+        }
+        self.begin(head)?;
+        self.head = None;
+        self.send(&body).await?;
+        Ok(None)
+    }
+
+    /// Makes the script's head that of the response.
+    fn begin(&mut self, head: Head) -> Result {
+        let (status, reason) = match &head.status {
+            Some((status, reason)) => (*status, reason.as_str()),
+            None if head.field("location").is_some() => (Status::FOUND, ""),
+            None => (Status::new(self.default_status)?, ""),
+        };
+        self.con.set_status_reason(status, reason)?;
+        for (name, value) in &head.fields {
+            self.con.append_header_bytes(name, value)?;
+        }
+        if head.closes {
+            self.con.add_header("Connection", "close")?;
+        }
+        if let Some(length) = head.length {
+            self.con.add_header("Content-Length", &length.to_string())?;
+        }
+        let has_content = !matches!(status.code(), 204 | 205 | 304);
+        self.left = head.length.filter(|_| has_content && !self.head_only);
+        Ok(())
+    }
+
+    /// Sends some of the body, but no more than the script said there would be.
+    async fn send(&mut self, bytes: &[u8]) -> Result {
+        let Some(left) = &mut self.left else {
+            return match self.head_only {
+                true => Ok(()),
+                false => self.con.send(bytes).await,
+            };
+        };
+        let n = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+        *left -= n as u64;
+        self.con.send(bytes.get(..n).unwrap_or(bytes)).await
+    }
+
+    /// Ends the answer, if it was one.
+    async fn finish(
+        &mut self,
+        mut process: Process,
+        mut exit: Option<ExitStatus>,
+    ) -> Result<Outcome> {
+        if let Some(running) = &mut process.child {
+            // It has closed its output, and so is about to end, or else has gone to the background.
+            let ended = self.timer.within(GRACE, running.ended()).await;
+            if let Ok(Ok(status)) = ended {
+                process.child = None;
+                exit = Some(status);
+            }
+        }
+        if let Some(signal) = exit.and_then(was_killed) {
+            return Err(self.bad(format!("it was killed by signal {signal}")));
+        }
+        if let Some(gathered) = &self.head {
+            let why = match gathered.len() {
+                0 => "it said nothing".to_owned(),
+                _ => "its header has no end".to_owned(),
+            };
+            return Err(self.bad(why));
+        }
+        if let Some(left @ 1..) = self.left {
+            return Err(self.bad(format!("{left} bytes less than its Content-Length")));
+        }
+        process.release();
+        Ok(Outcome::Answered)
+    }
+
+    fn bad(&mut self, why: String) -> Error {
+        self.why = why;
+        Error::Status(Status::BAD_GATEWAY, "script")
+    }
+}

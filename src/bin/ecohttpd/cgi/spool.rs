@@ -1,0 +1,73 @@
+//! A chunked body on its way into a file, since a script has to be told its length beforehand.
+
+use std::env::temp_dir;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use ecohttpd::{Connection, Error, Result, Status, unblock};
+
+/// What is gathered before it is written.
+const BATCH: usize = 1 << 16;
+
+/// Stores the body of the request in a file without a name; also its length.
+///
+/// # Errors
+///
+/// [`Error::TooLarge`] beyond `limit`, which is answered with 413; with a limit of 0 it is 411.
+pub(crate) async fn store(con: &mut Connection, limit: u64) -> Result<(File, u64)> {
+    if limit == 0 {
+        return Err(Error::Status(Status::LENGTH_REQUIRED, "chunked request body for a script"));
+    }
+    let mut file = None;
+    let mut batch = Vec::new();
+    let mut length = 0;
+    loop {
+        let piece = con.read_body().await?;
+        let last = piece.is_empty();
+        length += piece.len() as u64;
+        if length > limit {
+            return Err(Error::TooLarge("chunked request body for a script"));
+        }
+        batch.extend_from_slice(piece);
+        if !last && batch.len() < BATCH {
+            continue;
+        }
+        let bytes = std::mem::take(&mut batch);
+        let written = unblock(move || {
+            let mut file = match file {
+                Some(file) => file,
+                None => nameless()?,
+            };
+            file.write_all(&bytes)?;
+            if last {
+                file.rewind()?;
+            }
+            Ok(file)
+        });
+        let written = written.await?;
+        if last {
+            return Ok((written, length));
+        }
+        file = Some(written);
+    }
+}
+
+/// A file that is gone with its last descriptor.
+fn nameless() -> io::Result<File> {
+    let dir = temp_dir();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    match options.custom_flags(libc::O_TMPFILE).open(&dir) {
+        // Not every file system has such files.
+        Err(e)
+            if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT)) => {
+        }
+        done => return done,
+    }
+    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
+    let path = dir.join(format!("ecohttpd-{random:016x}"));
+    let file = options.custom_flags(0).create_new(true).open(&path)?;
+    std::fs::remove_file(path)?;
+    Ok(file)
+}

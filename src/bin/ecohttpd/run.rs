@@ -1,0 +1,297 @@
+//! The life of the server: bound, handed to a user, sent to the background, reloaded, ended.
+
+use std::cell::RefCell;
+use std::fs::{self, OpenOptions};
+use std::future::pending;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use ecohttpd::{Connection, Handle, Options, Request, Server, Signal, Signals, Status};
+use smol::future::or;
+
+use crate::access::AccessLog;
+use crate::accounts;
+use crate::address::{self, Address};
+use crate::args::Args;
+use crate::certificate::{self, Files};
+use crate::cgi::Orphans;
+use crate::log::Log;
+use crate::redirect::Https;
+use crate::report::Report;
+use crate::serve::{App, serve};
+use crate::site::Site;
+use crate::slots::Slots;
+use crate::sys;
+
+/// Stands for an address that is not one of TCP.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// Ticks of the clock between two looks at the certificates.
+const LOOK: u32 = 5;
+
+/// Serves until told to end. What is wrong has been said.
+pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), ()> {
+    let said = |log: &Log, e: io::Error| log.line(&e.to_string());
+    keep_from_children();
+    let access_log = match &args.access_log {
+        Some(to) => match AccessLog::open(to.clone(), args.log_format) {
+            Ok(access_log) => Some(Rc::new(access_log)),
+            Err(e) => return Err(said(&log, e)),
+        },
+        None => None,
+    };
+    let (mut server, secure) = bind(&args, &log);
+    if server.local_addrs().map_err(|e| said(&log, e))?.is_empty() {
+        return Err(log.line("there is no address left to listen at"));
+    }
+    if let Some(name) = &args.user {
+        become_user(name).map_err(|e| log.line(&format!("-Z {name}: {e}")))?;
+    }
+    let log = match args.foreground {
+        true => log,
+        false => {
+            detach().map_err(|e| said(&log, e))?;
+            Log::syslog()
+        }
+    };
+    if let Some(access_log) = &access_log {
+        let access_log = access_log.clone();
+        server = server.access_log(move |access| access_log.entry(access));
+    }
+    let app = App {
+        site: RefCell::new(Rc::new(site)),
+        https: if args.redirect_https { Https::at(&secure) } else { Https::default() },
+        redirect_status: Status::new(args.redirect_status).unwrap_or(Status::TEMPORARY_REDIRECT),
+        scripts: Slots::new(args.max_requests),
+        spools: Slots::new(args.max_requests),
+        orphans: Rc::new(Orphans::default()),
+        log,
+    };
+    let ended = ecohttpd::block_on(live(&args, &app, server, access_log.as_deref()));
+    if let Some(access_log) = &access_log {
+        access_log.flush();
+    }
+    for path in args.http.iter().chain(&args.https) {
+        if let Address::Unix(path) = path {
+            let _ = fs::remove_file(path);
+        }
+    }
+    ended.map_err(|e| said(&app.log, e))
+}
+
+async fn live(
+    args: &Args,
+    app: &App,
+    server: Server,
+    access_log: Option<&AccessLog>,
+) -> io::Result<()> {
+    // Before any thread is there, so that all of them leave the signals to us; in the process that
+    // is to hear them.
+    let signals = Signals::new(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup])?;
+    let handle = server.handle();
+    let files = RefCell::new(Files::of(args));
+    let steer = async {
+        let mut draining = false;
+        loop {
+            match signals.next().await? {
+                Signal::Hangup => reload(args, app, &handle, access_log, &files),
+                // Whoever cannot wait says so again.
+                _ if draining => return Ok(()),
+                _ => {
+                    draining = true;
+                    handle.drain();
+                }
+            }
+        }
+    };
+    let renew = async {
+        let mut ticks = 0;
+        loop {
+            handle.tick().await;
+            // At once after a time in which nobody was there.
+            if ticks % LOOK == 0 && files.borrow_mut().have_changed() {
+                renew(args, app, &handle);
+            }
+            ticks += 1;
+        }
+    };
+    let write = async {
+        match access_log {
+            Some(access_log) => access_log.run(&app.log).await,
+            None => pending().await,
+        }
+    };
+    let others = or(or(renew, write), app.orphans.reap());
+    let others = async {
+        others.await;
+        pending().await
+    };
+    let handler =
+        async |con: &mut Connection, req: &mut Request| Box::pin(serve(app, con, req)).await;
+    or(Box::pin(server.serve(handler)), or(steer, Box::pin(others))).await
+}
+
+/// Reads everything again that is in files. What is wrong leaves what was there before.
+fn reload(
+    args: &Args,
+    app: &App,
+    handle: &Handle,
+    access_log: Option<&AccessLog>,
+    files: &RefCell<Files>,
+) {
+    let mut report = Report::default();
+    let site = Site::load(args, &mut report);
+    report.notes.iter().chain(&report.mistakes).for_each(|line| app.log.line(line));
+    if report.mistakes.is_empty() {
+        app.site.replace(Rc::new(site));
+        app.log.line("reloaded");
+    } else {
+        app.log.line("not reloaded: what was read before stays");
+    }
+    files.borrow_mut().have_changed();
+    renew(args, app, handle);
+    if let Some(Err(e)) = access_log.map(AccessLog::reopen) {
+        app.log.line(&format!("{e}; the old one stays"));
+    }
+}
+
+/// Reads the certificates again.
+fn renew(args: &Args, app: &App, handle: &Handle) {
+    #[cfg(feature = "tls")]
+    {
+        let loaded = match certificate::load(args) {
+            Some(Ok(tls)) => handle.set_tls(&tls),
+            Some(Err(e)) => Err(e),
+            None => return,
+        };
+        match loaded {
+            Ok(()) => app.log.line("certificate read"),
+            Err(e) => app.log.line(&format!("{e}; the old certificate stays")),
+        }
+    }
+    let _ = (args, app, handle);
+}
+
+/// Binds what can be bound, and says what cannot; also the addresses that are for HTTPS.
+fn bind(args: &Args, log: &Log) -> (Server, Vec<Address>) {
+    let mut server = Server::new(options(args));
+    // An admin page at one address is better than none.
+    let tell = |at: &Address, bound: io::Result<SocketAddr>| {
+        match &bound {
+            Ok(bound) if bound.port() != 0 => log.line(&format!("listening on {bound}")),
+            Ok(_) => log.line(&format!("listening on {at}")),
+            Err(e) => log.line(&e.to_string()),
+        }
+        bound.ok()
+    };
+    for at in args.http.iter().filter(|at| !at.is_superfluous()) {
+        tell(
+            at,
+            match at {
+                Address::Tcp { at, .. } => server.try_bind(*at),
+                _ => adopted(at).and_then(|fd| server.try_adopt(fd)).map(|()| NOWHERE),
+            },
+        );
+    }
+    let mut secure = Vec::new();
+    #[cfg(feature = "tls")]
+    match certificate::load(args) {
+        Some(Ok(tls)) => {
+            for at in args.https.iter().filter(|at| !at.is_superfluous()) {
+                let bound = tell(
+                    at,
+                    match at {
+                        Address::Tcp { at, .. } => server.try_bind_tls(*at, &tls),
+                        _ => adopted(at)
+                            .and_then(|fd| server.try_adopt_tls(fd, &tls))
+                            .map(|()| NOWHERE),
+                    },
+                );
+                secure.extend(bound.map(|bound| match at {
+                    // The port may have been any that is free.
+                    Address::Tcp { .. } => Address::Tcp { at: bound, optional: false },
+                    _ => at.clone(),
+                }));
+            }
+        }
+        Some(Err(e)) => log.line(&format!("no HTTPS: {e}")),
+        None => {}
+    }
+    (server, secure)
+}
+
+/// The listening socket at an address that is not one of TCP.
+fn adopted(at: &Address) -> io::Result<OwnedFd> {
+    match at {
+        Address::Unix(path) => address::bind_unix(path).map(Into::into),
+        Address::Descriptor(n) => address::inherited(*n),
+        Address::Tcp { .. } => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+fn options(args: &Args) -> Options {
+    let probing = args.tcp_keepalive > 0;
+    let probes = |n: u32| probing.then_some(n);
+    Options {
+        docroot: args.home.clone(),
+        gzip: args.gzip,
+        no_symlinks: args.no_symlinks,
+        error_pages: true,
+        headers: args.headers.clone(),
+        ipv6_v6only: true,
+        freebind: true,
+        // As uhttpd sets them, all of them together.
+        keepalive: probing,
+        tcp_keepidle: probes(1),
+        tcp_keepcnt: probes(3),
+        tcp_keepintvl: probes(args.tcp_keepalive),
+        tcp_fastopen: probes(5),
+        max_connections: args.max_connections,
+        http_keepalive: args.http_keepalive,
+        head_timeout: args.network_timeout,
+        body_timeout: args.network_timeout,
+        write_timeout: args.network_timeout,
+        ..Options::default()
+    }
+}
+
+/// What this process was started with is not for scripts, whoever forgot to say so.
+fn keep_from_children() {
+    for entry in fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
+        let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(number @ 3..) = number {
+            sys::keep_from_children(number);
+        }
+    }
+}
+
+/// Gives up all that this process may do beyond what that user may.
+fn become_user(name: &str) -> io::Result<()> {
+    let passwd = accounts::read("/etc/passwd".as_ref())?;
+    let passwd = String::from_utf8_lossy(&passwd);
+    let fields = |line: &str| {
+        let mut fields = line.split(':');
+        let named = fields.next() == Some(name);
+        let uid = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        named.then_some((uid, gid))
+    };
+    let (uid, gid) = passwd
+        .lines()
+        .find_map(fields)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such user"))?;
+    sys::become_user(name, uid, gid)
+}
+
+/// Goes to the background, where nobody reads what is printed.
+fn detach() -> io::Result<()> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    sys::detach()?;
+    std::env::set_current_dir("/")?;
+    rustix::stdio::dup2_stdin(null.as_fd())?;
+    rustix::stdio::dup2_stdout(null.as_fd())?;
+    rustix::stdio::dup2_stderr(null.as_fd())?;
+    Ok(())
+}

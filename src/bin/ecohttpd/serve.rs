@@ -1,0 +1,285 @@
+//! What is done about a request, from first to last.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use ecohttpd::{Connection, Error, OpenFile, Request, Result, Status};
+
+use crate::auth::Verdict;
+use crate::cgi::{self, Environment, Orphans, Outcome};
+use crate::filter;
+use crate::listing;
+use crate::log::Log;
+use crate::redirect::{self, Https};
+use crate::rules::{End, Stage};
+use crate::site::{Script, Site, Target};
+use crate::slots::Slots;
+
+/// Local redirects before one is taken for a circle.
+const MOST_REDIRECTS: u32 = 10;
+
+/// What all requests have in common.
+pub(crate) struct App {
+    pub(crate) site: RefCell<Rc<Site>>,
+    pub(crate) https: Https,
+    pub(crate) redirect_status: Status,
+    pub(crate) scripts: Slots,
+    pub(crate) spools: Slots,
+    pub(crate) orphans: Rc<Orphans>,
+    pub(crate) log: Log,
+}
+
+/// One request on its way to its answer.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    /// 200, or the status of the error whose page is served.
+    pub(crate) redirect_status: u16,
+    /// Who it is, and by which password.
+    pub(crate) credentials: Option<(String, String)>,
+    /// The body was for somebody else.
+    pub(crate) bodiless: bool,
+    /// Rules for what is missing have had their say.
+    fell_back: bool,
+}
+
+/// Where a step has led.
+enum Next {
+    Done,
+    /// The request is for something else now.
+    Again,
+}
+
+/// Answers a request.
+pub(crate) async fn serve(app: &App, con: &mut Connection, req: &mut Request) -> Result {
+    let site = app.site.borrow().clone();
+    if site.rfc1918_filter && filter::is_rebound(con.remote_addr().ip(), con.local_addr().ip()) {
+        return con.answer(Status::FORBIDDEN).await;
+    }
+    if let Some(location) = redirect::elsewhere(&site, con, req) {
+        return con.redirect(Status::MOVED_PERMANENTLY, &location).await;
+    }
+    if let Some(location) = app.https.location(con, req) {
+        return con.redirect(app.redirect_status, &location).await;
+    }
+    let mut visit =
+        Visit { redirect_status: 200, credentials: None, bodiless: false, fell_back: false };
+    // Whatever a path is changed to, the one that was asked for stays guarded.
+    if !admit(&site, con, req, &mut visit).await? {
+        return Ok(());
+    }
+    if let Some(path) = site.alias(req.path_bytes()) {
+        let target = with_query(&path, req.query_string());
+        req.rewrite(&target)?;
+    }
+    if let Next::Done = Box::pin(apply(&site, con, req, &visit, Stage::Request)).await? {
+        return Ok(());
+    }
+    for _ in 0..MOST_REDIRECTS {
+        match Box::pin(step(app, &site, con, req, &mut visit)).await? {
+            Next::Done => return Ok(()),
+            Next::Again => {}
+        }
+    }
+    app.log.line(&format!("{}: it leads to itself", req.raw_path()));
+    Err(Error::Status(Status::BAD_GATEWAY, "local redirects"))
+}
+
+/// Answers a request, or finds out what it is for instead.
+async fn step(
+    app: &App,
+    site: &Site,
+    con: &mut Connection,
+    req: &mut Request,
+    visit: &mut Visit,
+) -> Result<Next> {
+    if req.names_no_file() {
+        return refuse(app, site, con, req, visit, Status::FORBIDDEN).await;
+    }
+    if !req.path().starts_with('/') {
+        con.serve_file(req).await?; // OPTIONS *
+        return Ok(Next::Done);
+    }
+    if !admit(site, con, req, visit).await? {
+        return Ok(Next::Done);
+    }
+    let target = Box::pin(site.resolve(con, req.path_bytes())).await;
+    match target.map_err(Error::Io)? {
+        Target::Script(script) => return run(app, site, con, req, visit, script).await,
+        Target::File(file) => con.serve_open(req, file).await?,
+        Target::Directory(_) if site.no_dirlists => {
+            return refuse(app, site, con, req, visit, Status::FORBIDDEN).await;
+        }
+        Target::Directory(dir) => {
+            if matches!(req.method(), "GET" | "HEAD") {
+                Box::pin(listing::answer(con, req, dir, &site.charset)).await?;
+            } else {
+                con.add_header("Allow", "GET, HEAD")?;
+                con.answer(Status::METHOD_NOT_ALLOWED).await?;
+            }
+        }
+        Target::Forbidden => {
+            return refuse(app, site, con, req, visit, Status::FORBIDDEN).await;
+        }
+        Target::Missing => {
+            if !std::mem::replace(&mut visit.fell_back, true) {
+                let before = req.path_bytes().to_owned();
+                let next = Box::pin(apply(site, con, req, visit, Stage::Fallback)).await?;
+                if matches!(next, Next::Done) || req.path_bytes() != before {
+                    return Ok(next);
+                }
+            }
+            return refuse(app, site, con, req, visit, Status::NOT_FOUND).await;
+        }
+    }
+    Ok(Next::Done)
+}
+
+/// Whether the client may go on; if not, it has been asked who it is.
+async fn admit(
+    site: &Site,
+    con: &mut Connection,
+    req: &Request,
+    visit: &mut Visit,
+) -> Result<bool> {
+    if !site.realms.guards(req.path_bytes()) {
+        return Ok(true);
+    }
+    let given = req.header_bytes("authorization");
+    match Box::pin(site.realms.admits(req.path_bytes(), given)).await? {
+        Verdict::Open => Ok(true),
+        Verdict::Admitted { user, password } => {
+            con.set_user(&user);
+            visit.credentials = Some((user, password));
+            Ok(true)
+        }
+        Verdict::Refused => {
+            let realm = site.realm.replace('\\', "\\\\").replace('"', "\\\"");
+            let challenge = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
+            con.add_header("WWW-Authenticate", &challenge)?;
+            con.answer(Status::UNAUTHORIZED).await?;
+            Ok(false)
+        }
+    }
+}
+
+async fn run(
+    app: &App,
+    site: &Site,
+    con: &mut Connection,
+    req: &mut Request,
+    visit: &mut Visit,
+    script: Script,
+) -> Result<Next> {
+    match Box::pin(cgi::answer(app, site, con, req, visit, &script)).await? {
+        Outcome::Answered => Ok(Next::Done),
+        Outcome::Redirected(target) => {
+            let to = req.rewrite_as_get(&target);
+            to.map_err(|_| Error::Status(Status::BAD_GATEWAY, "local redirect"))?;
+            visit.bodiless = true;
+            Ok(Next::Again)
+        }
+    }
+}
+
+/// Answers with the page for errors, if there is one.
+async fn refuse(
+    app: &App,
+    site: &Site,
+    con: &mut Connection,
+    req: &mut Request,
+    visit: &mut Visit,
+    status: Status,
+) -> Result<Next> {
+    let page = site.error_page.as_deref().filter(|_| visit.redirect_status == 200);
+    if page.is_some_and(|page| req.rewrite(page).is_ok()) && !req.names_no_file() {
+        visit.redirect_status = status.code();
+        match Box::pin(site.resolve(con, req.path_bytes())).await {
+            Ok(Target::File(file)) if OpenFile::is_file(&file) => {
+                con.set_status(status)?;
+                con.serve_open(req, file).await?;
+                return Ok(Next::Done);
+            }
+            Ok(Target::Script(script)) => return run(app, site, con, req, visit, script).await,
+            _ => {}
+        }
+    }
+    con.answer(status).await?;
+    Ok(Next::Done)
+}
+
+/// Applies the rules of `-H`. If they have not answered the request, it may be for another path.
+async fn apply(
+    site: &Site,
+    con: &mut Connection,
+    req: &mut Request,
+    visit: &Visit,
+    stage: Stage,
+) -> Result<Next> {
+    if site.rules.is_empty() {
+        return Ok(Next::Again);
+    }
+    let mut env = None;
+    let mut var = |name: &str| {
+        let env = env.get_or_insert_with(|| {
+            let script = Script {
+                path: site.docroot.clone(),
+                name: req.path_bytes().to_owned(),
+                info: Vec::new(),
+                interpreter: None,
+            };
+            Environment::of(site, con, req, visit, &script, req.content_length())
+        });
+        env.get(name).map(|value| value.to_string_lossy().into_owned())
+    };
+    let outcome = site.rules.run(stage, &mut var).await;
+    for (name, value) in &outcome.headers {
+        con.append_header(name, value)?;
+    }
+    if outcome.no_cache {
+        con.add_header("Cache-Control", "no-cache")?;
+    }
+    match outcome.end {
+        None => Ok(Next::Again),
+        Some(End::Redirect { location, status, reason }) => {
+            con.set_status_reason(Status::new(status)?, reason.as_deref().unwrap_or(""))?;
+            con.add_header("Location", &location)?;
+            Ok(Next::Done)
+        }
+        Some(End::Rewrite(target)) => {
+            let to = req.rewrite(&target);
+            to.map_err(|_| Error::Status(Status::INTERNAL_SERVER_ERROR, "rewriting rule"))?;
+            if stage == Stage::Fallback {
+                return Box::pin(apply(site, con, req, visit, Stage::Request)).await;
+            }
+            Ok(Next::Again)
+        }
+    }
+}
+
+/// A request target of these parts.
+fn with_query(path: &[u8], query: &str) -> String {
+    let mut target = String::new();
+    for &b in path {
+        if b.is_ascii_alphanumeric() || b"-._~/!$&'()*+,;=:@".contains(&b) {
+            target.push(b.into());
+        } else {
+            target.push_str(&format!("%{b:02X}"));
+        }
+    }
+    if !query.is_empty() {
+        target.push('?');
+        target.push_str(query);
+    }
+    target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_encoded() {
+        assert_eq!(with_query(b"/a b/%\xff?", "x=%20"), "/a%20b/%25%FF%3F?x=%20");
+        assert_eq!(with_query(b"/a", ""), "/a");
+    }
+}

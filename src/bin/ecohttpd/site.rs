@@ -1,0 +1,256 @@
+//! What is served where: the configuration as requests see it, and what a path stands for.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use ecohttpd::{Connection, OpenFile};
+
+use crate::args::Args;
+use crate::auth::Realms;
+use crate::conf::Conf;
+use crate::report::Report;
+use crate::rules::Rules;
+
+/// The configuration as requests see it. A reload makes another one.
+pub(crate) struct Site {
+    pub(crate) docroot: PathBuf,
+    index: Vec<String>,
+    pub(crate) error_page: Option<String>,
+    pub(crate) no_dirlists: bool,
+    pub(crate) charset: String,
+    /// Without a slash at its end, so that it is empty where everything is run.
+    pub(crate) cgi_prefix: String,
+    interpreters: Vec<(String, PathBuf)>,
+    aliases: Vec<(String, Option<String>)>,
+    pub(crate) rules: Rules,
+    pub(crate) realms: Realms,
+    pub(crate) realm: String,
+    pub(crate) rfc1918_filter: bool,
+    pub(crate) redirect_hosts: Vec<(String, String)>,
+    pub(crate) script_timeout: u32,
+    pub(crate) spool_limit: u64,
+}
+
+/// A script, and how the path of the request divides on it.
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) path: PathBuf,
+    /// The path as the client knows it: SCRIPT_NAME.
+    pub(crate) name: Vec<u8>,
+    /// What follows it: PATH_INFO.
+    pub(crate) info: Vec<u8>,
+    pub(crate) interpreter: Option<PathBuf>,
+}
+
+/// What a path stands for.
+#[derive(Debug)]
+pub(crate) enum Target {
+    Script(Script),
+    /// A file, or a directory whose slash is missing.
+    File(OpenFile),
+    /// A directory without an index.
+    Directory(PathBuf),
+    Missing,
+    Forbidden,
+}
+
+/// Names that stand for a directory after those that were given, as in uhttpd.
+const INDEX: [&str; 4] = ["index.html", "index.htm", "default.html", "default.htm"];
+
+impl Site {
+    /// Reads what the command line names.
+    pub(crate) fn load(args: &Args, report: &mut Report) -> Site {
+        let conf = args.config().map(|path| Conf::read(path, report)).unwrap_or_default();
+        let mut rules = Rules::default();
+        for path in &args.json_scripts {
+            rules.read(path, report);
+        }
+        let mut index = args.index.clone();
+        index.extend(conf.index);
+        index.extend(INDEX.map(str::to_owned));
+        let mut interpreters = args.interpreters.clone();
+        interpreters.extend(conf.interpreters);
+        Site {
+            docroot: args.home.clone(),
+            index,
+            error_page: conf.error_page.or_else(|| args.error_page.clone()),
+            no_dirlists: args.no_dirlists,
+            charset: args.charset.clone(),
+            cgi_prefix: args.cgi_prefix.clone(),
+            interpreters,
+            aliases: args.aliases.clone(),
+            rules,
+            realms: conf.realms,
+            realm: args.realm.clone(),
+            rfc1918_filter: args.rfc1918_filter,
+            redirect_hosts: args.redirect_hosts.clone(),
+            script_timeout: args.script_timeout,
+            spool_limit: args.spool_limit,
+        }
+    }
+
+    /// Where below the docroot a path of URLs is.
+    fn place(&self, path: &[u8]) -> PathBuf {
+        self.docroot.join(OsStr::from_bytes(path.strip_prefix(b"/").unwrap_or(path)))
+    }
+
+    /// The path that an alias has for `path`.
+    pub(crate) fn alias(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let (_, to) = self.aliases.iter().find(|(alias, _)| is_below(path, alias.as_bytes()))?;
+        let to = to.as_deref().unwrap_or(&self.cgi_prefix);
+        Some([to.as_bytes(), path].concat())
+    }
+
+    fn interpreter(&self, path: &[u8]) -> Option<&Path> {
+        let ends = |extension: &str| {
+            path.strip_suffix(extension.as_bytes()).is_some_and(|stem| !stem.is_empty())
+        };
+        let found = self.interpreters.iter().find(|(extension, _)| ends(extension));
+        found.map(|(_, interpreter)| interpreter.as_path())
+    }
+
+    /// Finds out what `path` stands for, which is decoded and begins with a slash.
+    pub(crate) async fn resolve(&self, con: &Connection, path: &[u8]) -> io::Result<Target> {
+        if is_below(path, self.cgi_prefix.as_bytes()) {
+            return self.program(path).await;
+        }
+        let found = match path.ends_with(b"/") {
+            true => self.index(con, path).await,
+            false => match con.open(self.place(path)).await {
+                Ok(file) => self.found(file, path),
+                Err(e) => Err(e),
+            },
+        };
+        match found {
+            Err(e) if is_missing(&e) => self.interpreted(path).await,
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(Target::Forbidden),
+            done => done,
+        }
+    }
+
+    /// A file that was found, unless it is to be run.
+    fn found(&self, file: OpenFile, path: &[u8]) -> io::Result<Target> {
+        // What not everybody may read is not for everybody in the net, as uhttpd has it.
+        if file.metadata().mode() & 0o004 == 0 {
+            return Ok(Target::Forbidden);
+        }
+        match self.interpreter(path) {
+            Some(interpreter) if file.is_file() => Ok(Target::Script(Script {
+                path: file.path().to_owned(),
+                name: path.to_owned(),
+                info: Vec::new(),
+                interpreter: Some(interpreter.to_owned()),
+            })),
+            _ => Ok(Target::File(file)),
+        }
+    }
+
+    /// The index of a directory, or else the directory itself.
+    async fn index(&self, con: &Connection, path: &[u8]) -> io::Result<Target> {
+        let dir = self.place(path);
+        for name in &self.index {
+            match con.open(dir.join(name)).await {
+                Ok(file) if file.is_file() => {
+                    return self.found(file, &[path, name.as_bytes()].concat());
+                }
+                Err(e) if !is_missing(&e) => return Err(e),
+                _ => {}
+            }
+        }
+        let dir = con.open(dir).await?;
+        match dir.metadata().mode() & 0o004 {
+            0 => Ok(Target::Forbidden),
+            _ => Ok(Target::Directory(dir.path().to_owned())),
+        }
+    }
+
+    /// A file with an interpreter somewhere in the middle of the path.
+    async fn interpreted(&self, path: &[u8]) -> io::Result<Target> {
+        for end in ends(path, 1) {
+            let (name, info) = path.split_at_checked(end).unwrap_or((path, &[]));
+            let Some(interpreter) = self.interpreter(name).filter(|_| !info.is_empty()) else {
+                continue;
+            };
+            let file = self.place(name);
+            if OpenFile::open(&file).await.is_ok_and(|file| file.is_file()) {
+                return Ok(Target::Script(Script {
+                    path: file,
+                    name: name.to_owned(),
+                    info: info.to_owned(),
+                    interpreter: Some(interpreter.to_owned()),
+                }));
+            }
+        }
+        Ok(Target::Missing)
+    }
+
+    /// A program below the prefix for scripts. A link may lead anywhere: those of LuCI lead out of
+    /// the docroot.
+    async fn program(&self, path: &[u8]) -> io::Result<Target> {
+        for end in ends(path, self.cgi_prefix.len() + 1) {
+            let (name, info) = path.split_at_checked(end).unwrap_or((path, &[]));
+            let place = self.place(name);
+            let (is_file, mode) = match OpenFile::open(&place).await {
+                Ok(file) => {
+                    if file.is_file() {
+                        let _ = file.prefetch().await; // whoever runs it will say what is wrong
+                    }
+                    (file.is_file(), file.metadata().mode())
+                }
+                // It may be there to be run, and not to be read.
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                    match std::fs::metadata(&place) {
+                        Ok(meta) => (meta.is_file(), meta.mode()),
+                        Err(_) => return Ok(Target::Forbidden),
+                    }
+                }
+                Err(e) if is_missing(&e) => return Ok(Target::Missing),
+                Err(e) => return Err(e),
+            };
+            if !is_file {
+                continue;
+            }
+            let interpreter = self.interpreter(name).map(Path::to_owned);
+            if interpreter.is_none() && mode & 0o001 == 0 {
+                return Ok(Target::Forbidden);
+            }
+            let (name, info) = (name.to_owned(), info.to_owned());
+            return Ok(Target::Script(Script { path: place, name, info, interpreter }));
+        }
+        Ok(Target::Forbidden)
+    }
+}
+
+fn is_missing(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        || e.raw_os_error() == Some(libc::ENAMETOOLONG)
+}
+
+/// Whether `path` is `prefix` or something below it. Below nothing is everything.
+fn is_below(path: &[u8], prefix: &[u8]) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// Where the segments of `path` end, from the one on that `from` is in.
+fn ends(path: &[u8], from: usize) -> impl Iterator<Item = usize> {
+    let slashes = memchr::memchr_iter(b'/', path).chain([path.len()]);
+    slashes.filter(move |end| *end > from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn below_ends_where_a_segment_does() {
+        assert!(is_below(b"/cgi-bin", b"/cgi-bin") && is_below(b"/cgi-bin/x", b"/cgi-bin"));
+        assert!(!is_below(b"/cgi-bin2", b"/cgi-bin") && !is_below(b"/x/cgi-bin", b"/cgi-bin"));
+        assert!(is_below(b"/x", b"") && is_below(b"/", b""));
+        assert_eq!(ends(b"/a/b/c", 1).collect::<Vec<_>>(), [2, 4, 6]);
+        assert_eq!(ends(b"/cgi-bin/luci/", 9).collect::<Vec<_>>(), [13, 14]);
+        assert_eq!(ends(b"/cgi-bin", 9).collect::<Vec<_>>(), [0; 0]);
+    }
+}

@@ -1,0 +1,163 @@
+//! System calls that nobody wraps safely: the only unsafe code of the launcher.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, c_char};
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
+use std::{fmt, io, ptr};
+
+use libc::c_int;
+
+fn check(result: c_int) -> io::Result<c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Takes a descriptor that this process was started with.
+pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes any number, and fails if it is no open descriptor; it returns a
+    // new descriptor that nobody else owns, or -1, which does not get past `check`.
+    unsafe { Ok(OwnedFd::from_raw_fd(check(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3))?)) }
+}
+
+/// Makes a descriptor that this process was started with end with it.
+pub(crate) fn keep_from_children(fd: RawFd) {
+    // SAFETY: F_SETFD takes any number, and fails if it is no open descriptor.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+}
+
+/// Goes on in a child of this process, which ends; in a session of its own.
+///
+/// There must be no other thread.
+pub(crate) fn detach() -> io::Result<()> {
+    // SAFETY: with one thread, the child of fork is a whole copy of this process. _exit runs nothing
+    // of what the child still needs.
+    unsafe {
+        if check(libc::fork())? > 0 {
+            libc::_exit(0);
+        }
+        check(libc::setsid())?;
+    }
+    Ok(())
+}
+
+/// Becomes another user for good, with the groups that the user has.
+pub(crate) fn become_user(name: &str, uid: u32, gid: u32) -> io::Result<()> {
+    let name = CString::new(name)?;
+    // SAFETY: `name` is a C string that outlives the call; the others take plain numbers.
+    unsafe {
+        check(libc::initgroups(name.as_ptr(), gid))?;
+        check(libc::setgid(gid))?;
+        check(libc::setuid(uid))?;
+    }
+    Ok(())
+}
+
+// A library of its own with glibc, a part of libc with musl.
+#[cfg_attr(not(target_env = "musl"), link(name = "crypt"))]
+unsafe extern "C" {
+    #[link_name = "crypt"]
+    fn libc_crypt(key: *const c_char, setting: *const c_char) -> *const c_char;
+}
+
+/// The hash of `key` by the method, rounds and salt that `setting` begins with, if this system knows
+/// the method.
+pub(crate) fn crypt(key: &CStr, setting: &CStr) -> Option<CString> {
+    // What crypt(3) returns lies in a buffer that the next call overwrites.
+    static BUFFER: Mutex<()> = Mutex::new(());
+    let _held = BUFFER.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: both are C strings that outlive the call, which only reads them, and nobody else is in
+    // crypt(3) as long as the lock is held.
+    let hash = unsafe { libc_crypt(key.as_ptr(), setting.as_ptr()) };
+    if hash.is_null() {
+        return None;
+    }
+    // SAFETY: what is not null is a C string in crypt(3)'s own buffer, which is valid until the next
+    // call, and that waits for the lock; it is copied before the lock is released.
+    let hash = unsafe { CStr::from_ptr(hash) }.to_owned();
+    // A failure may be told by a text that no hash begins with.
+    (!hash.to_bytes().starts_with(b"*")).then_some(hash)
+}
+
+/// A POSIX extended regular expression, of which only whether it matches is asked.
+pub(crate) struct Regex {
+    /// It stays where it was compiled: C libraries may point into it.
+    compiled: Box<MaybeUninit<libc::regex_t>>,
+}
+
+impl fmt::Debug for Regex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Regex")
+    }
+}
+
+impl Regex {
+    /// Compiles `pattern`, or says in the C library's words why it cannot be.
+    pub(crate) fn new(pattern: &CStr) -> Result<Regex, String> {
+        let mut compiled = Box::new(MaybeUninit::<libc::regex_t>::zeroed());
+        let flags = libc::REG_EXTENDED | libc::REG_NOSUB;
+        // SAFETY: `compiled` is room for a regex_t that nobody else knows of, and the pattern ends
+        // with its NUL; both outlive the call.
+        let code = unsafe { libc::regcomp(compiled.as_mut_ptr(), pattern.as_ptr(), flags) };
+        if code == 0 {
+            return Ok(Regex { compiled });
+        }
+        let mut text = [0_u8; 128];
+        // SAFETY: regerror writes at most the length it is given, its NUL included. It only looks at
+        // the code; the regex_t is the one that regcomp was given, as it wants it. What regcomp
+        // allocated before it failed it has freed itself, so there is no regfree.
+        unsafe {
+            libc::regerror(code, compiled.as_ptr(), text.as_mut_ptr().cast(), text.len());
+        }
+        let text = CStr::from_bytes_until_nul(&text).unwrap_or_default();
+        Err(text.to_string_lossy().into_owned())
+    }
+
+    /// Whether it matches anywhere in `text`; not if the C library runs out of memory over it.
+    pub(crate) fn is_match(&self, text: &CStr) -> bool {
+        // SAFETY: regcomp has initialised the regex_t and it has not moved since. The text ends with
+        // its NUL. As no matches are asked for, none are written to the null pointer.
+        unsafe { libc::regexec(self.compiled.as_ptr(), text.as_ptr(), 0, ptr::null_mut(), 0) == 0 }
+    }
+}
+
+impl Drop for Regex {
+    fn drop(&mut self) {
+        // SAFETY: regcomp has initialised the regex_t, and nobody uses it after this.
+        unsafe { libc::regfree(self.compiled.as_mut_ptr()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_anywhere_unless_anchored() {
+        for (pattern, text, matches) in [
+            (c"^/old/", c"/old/page", true),
+            (c"^/old/", c"/very/old/", false),
+            (c"old", c"/very/old/", true),
+            (c"\\.(jpg|png)$", c"/a.png", true),
+            (c"\\.(jpg|png)$", c"/a.png?x", false),
+            (c"^[0-9]{2,3}$", c"1234", false),
+            (c"^a+b?$", c"aaa", true),
+            (c"", c"", true),
+            (c"A", c"a", false),
+            (c"^/\xc3\xa9$", c"/\xc3\xa9", true),
+        ] {
+            let regex = Regex::new(pattern).unwrap();
+            assert_eq!(regex.is_match(text), matches, "{pattern:?} {text:?}");
+            assert_eq!(regex.is_match(text), matches, "{pattern:?} {text:?} once more");
+        }
+    }
+
+    #[test]
+    fn what_does_not_compile_says_why() {
+        for pattern in [c"(", c"[a", c"a{2,1}", c"\\"] {
+            let why = Regex::new(pattern).unwrap_err();
+            assert!(!why.is_empty(), "{pattern:?}");
+        }
+    }
+}
