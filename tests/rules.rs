@@ -207,7 +207,7 @@ fn a_fallback_that_is_not_there_either_ends() {
 }
 
 #[test]
-fn no_cache_leaves_nothing_to_cache_by() {
+fn no_cache_has_every_use_asked_for() {
     let dir = Dir::new();
     dir.write("live.txt", "now");
     dir.write("a.txt", "content");
@@ -218,14 +218,13 @@ fn no_cache_leaves_nothing_to_cache_by() {
     let tag = r.header("etag").expect("an ETag").to_owned();
     assert_ne!(r.header("cache-control"), Some("no-cache"));
     assert_eq!(client.get("/a.txt", &format!("If-None-Match: {tag}\r\n")).status, 304);
-    for headers in
-        ["", "If-None-Match: *\r\n", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT\r\n"]
-    {
-        let r = client.get("/live.txt", headers);
-        assert_eq!((r.status, r.text()), (200, "now"), "{headers}");
-        assert_eq!(r.header("cache-control"), Some("no-cache"), "{headers}");
-        assert_eq!((r.header("etag"), r.header("last-modified")), (None, None), "{headers}");
-    }
+    let r = client.get("/live.txt", "");
+    assert_eq!((r.status, r.text()), (200, "now"));
+    assert_eq!(r.header("cache-control"), Some("no-cache"));
+    // It may be kept, but has to be asked for each time.
+    let tag = r.header("etag").expect("an ETag").to_owned();
+    let r = client.get("/live.txt", &format!("If-None-Match: {tag}\r\n"));
+    assert_eq!((r.status, r.header("cache-control")), (304, Some("no-cache")));
 }
 
 #[test]

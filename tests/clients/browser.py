@@ -218,7 +218,7 @@ class Site(Page):
         self.assertEqual(self.text("h1"), "404 Not Found")
 
     def test_second_load_takes_no_new_connection(self):
-        server = self.start(launch("-v", "-h", WWW))
+        server = self.start(launch("--access-log", "stderr", "-h", WWW))
         self.open(server.url + "/")
         before = wait_for("open connections", lambda: self.connections(server))
         # Much shorter than the 30 s for which the server keeps them.
@@ -227,7 +227,10 @@ class Site(Page):
         lines = len(server.lines)
         self.browser.refresh()
         self.assertEqual(self.text("h1"), "The ecohttpd demo site")
-        self.assertIn('127.0.0.1 "GET / HTTP/1.1" 304 0', server.lines[lines:])
+        self.assertTrue(
+            any('"GET / HTTP/1.1" 304 -' in line for line in server.lines[lines:]),
+            server.lines[lines:],
+        )
         for name in ("conditional", "range", "coding"):
             self.demo(name)
         self.assertIn('127.0.0.1 "GET /numbers.txt HTTP/1.1" 206 100', server.lines[lines:])

@@ -38,6 +38,8 @@ pub(crate) struct Visit {
     pub(crate) credentials: Option<(String, String)>,
     /// The body was for somebody else.
     pub(crate) bodiless: bool,
+    /// The target that a rule has made of the request's own.
+    pub(crate) uri: Option<String>,
     /// Rules for what is missing have had their say.
     fell_back: bool,
 }
@@ -61,8 +63,13 @@ pub(crate) async fn serve(app: &App, con: &mut Connection, req: &mut Request) ->
     if let Some(location) = app.https.location(con, req) {
         return con.redirect(app.redirect_status, &location).await;
     }
-    let mut visit =
-        Visit { redirect_status: 200, credentials: None, bodiless: false, fell_back: false };
+    let mut visit = Visit {
+        redirect_status: 200,
+        credentials: None,
+        bodiless: false,
+        uri: None,
+        fell_back: false,
+    };
     // Whatever a path is changed to, the one that was asked for stays guarded.
     if !admit(&site, con, req, &mut visit).await? {
         return Ok(());
@@ -71,7 +78,7 @@ pub(crate) async fn serve(app: &App, con: &mut Connection, req: &mut Request) ->
         let target = with_query(&path, req.query_string());
         req.rewrite(&target)?;
     }
-    if let Next::Done = Box::pin(apply(&site, con, req, &visit, Stage::Request)).await? {
+    if let Next::Done = Box::pin(apply(&site, con, req, &mut visit, Stage::Request)).await? {
         return Ok(());
     }
     for _ in 0..MOST_REDIRECTS {
@@ -212,7 +219,7 @@ async fn apply(
     site: &Site,
     con: &mut Connection,
     req: &mut Request,
-    visit: &Visit,
+    visit: &mut Visit,
     stage: Stage,
 ) -> Result<Next> {
     if site.rules.is_empty() {
@@ -248,6 +255,7 @@ async fn apply(
         Some(End::Rewrite(target)) => {
             let to = req.rewrite(&target);
             to.map_err(|_| Error::Status(Status::INTERNAL_SERVER_ERROR, "rewriting rule"))?;
+            visit.uri = Some(target);
             if stage == Stage::Fallback {
                 return Box::pin(apply(site, con, req, visit, Stage::Request)).await;
             }

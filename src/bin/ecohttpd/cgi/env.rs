@@ -48,7 +48,7 @@ impl Environment {
         env.set("SERVER_SOFTWARE", "ecohttpd");
         env.set("SERVER_PROTOCOL", if req.version() == (1, 0) { "HTTP/1.0" } else { "HTTP/1.1" });
         env.set("REQUEST_METHOD", req.method());
-        env.set("REQUEST_URI", req.raw_path());
+        env.set("REQUEST_URI", visit.uri.as_deref().unwrap_or(req.raw_path()));
         env.set("QUERY_STRING", req.query_string());
         env.set_bytes("SCRIPT_NAME", &script.name);
         env.set("SCRIPT_FILENAME", &script.path);
