@@ -24,6 +24,7 @@ pub struct OpenFile {
     meta: Box<Metadata>,
     pub(crate) path: PathBuf,
     /// It is the `.gz` of a file that is not there.
+    #[cfg(feature = "gzip")]
     packed: bool,
 }
 
@@ -37,7 +38,13 @@ impl OpenFile {
         let path = path.into();
         let file = file::open(&path).await?;
         let meta = Box::new(file.metadata()?);
-        Ok(OpenFile { file, meta, path, packed: false })
+        Ok(OpenFile {
+            file,
+            meta,
+            path,
+            #[cfg(feature = "gzip")]
+            packed: false,
+        })
     }
 
     /// Where it was found; without the `.gz` of a file that is stored as such only.

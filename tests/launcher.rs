@@ -58,7 +58,8 @@ fn full_pipe() -> (Stdio, Owned) {
 /// Starts a launcher that cannot say where it listens, and waits until it does.
 fn start_silent(dir: &Dir, stderr: Stdio) -> (Owned, SocketAddr) {
     let addr = TcpListener::bind(LOCAL).unwrap().local_addr().unwrap();
-    let mut command = launcher(&["-f", "--access-log", "stderr", "-p", &addr.to_string(), "-h", dir.text()]);
+    let mut command =
+        launcher(&["-f", "--access-log", "stderr", "-p", &addr.to_string(), "-h", dir.text()]);
     let mut child = Owned(command.stderr(stderr).spawn().unwrap());
     let end = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(addr).is_err() {
@@ -127,7 +128,8 @@ fn it_ends_with_its_own_codes_though_nobody_reads_its_messages() {
 #[test]
 fn nobody_writes_control_characters_into_the_log() {
     let dir = Dir::new();
-    let mut command = launcher(&["-f", "--access-log", "stderr", "-p", "127.0.0.1:0", "-h", dir.text()]);
+    let mut command =
+        launcher(&["-f", "--access-log", "stderr", "-p", "127.0.0.1:0", "-h", dir.text()]);
     let mut server = Owned(command.stderr(Stdio::piped()).spawn().unwrap());
     let mut stderr = server.0.stderr.take().unwrap();
     let mut first = Vec::new();

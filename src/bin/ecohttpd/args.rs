@@ -11,7 +11,7 @@ use crate::report::Report;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
-Usage: ecohttpd -p [ADDR:]PORT [-s [ADDR:]PORT -C CERT -K KEY] [-h DOCROOT] [OPTION]...
+Usage: ecohttpd -p [ADDR:]PORT [-s [ADDR:]PORT -C CERT -K KEY] [OPTION]...
 
 An HTTP/1.1 and HTTPS server for routers. Its options are those of uhttpd.
 
@@ -41,7 +41,7 @@ What to serve:
 
 Scripts:
   -x, --cgi-prefix PATH       run what is below PATH (default: /cgi-bin)
-  -i, --interpreter .EXT=FILE run files that end in .EXT by FILE; can be repeated
+  -i, --interpreter .EXT=FILE run what ends in .EXT by FILE; can be repeated
   -y, --alias PATH[=TO]       serve PATH from below TO, or from the CGI prefix
   -t, --script-timeout SECS   for which a script may be silent (default: 60)
   -n, --max-requests N        scripts that run at once (default: 3)
@@ -60,7 +60,7 @@ Who may:
 
 How to run:
   -f, --foreground            stay in the foreground
-      --access-log TO         a line for every request to stderr, syslog or a file
+      --access-log TO         a line per request to stderr, syslog or a file
       --log-format FORMAT     common or combined (default: common)
       --check                 say what is wrong with all of this, and end
   -d, --url-decode TEXT       print TEXT, percent-decoded, and end
@@ -191,7 +191,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>, report: &mut Repor
                 return Action::Print(concat!("ecohttpd ", env!("CARGO_PKG_VERSION"), "\n").into());
             }
             Ok(Some(Value(value))) => {
-                report.mistake(format!("{}: it belongs to no option", value.display()));
+                let value = value.to_string_lossy();
+                report.mistake(format!("{value}: it belongs to no option"));
             }
             Ok(Some(arg)) => {
                 let name = match arg {

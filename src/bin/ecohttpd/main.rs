@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     }
     match run::run(*args, site, log) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(()) => ExitCode::FAILURE,
+        Err(run::Said) => ExitCode::FAILURE,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::access::AccessLog;
 use crate::accounts;
 use crate::address::{self, Address};
 use crate::args::Args;
-use crate::certificate::{self, Files};
+use crate::certificate::Files;
 use crate::cgi::Orphans;
 use crate::log::Log;
 use crate::redirect::Https;
@@ -31,28 +31,36 @@ const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPE
 /// Ticks of the clock between two looks at the certificates.
 const LOOK: u32 = 5;
 
-/// Serves until told to end. What is wrong has been said.
-pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), ()> {
-    let said = |log: &Log, e: io::Error| log.line(&e.to_string());
+/// It has been said where it had to be.
+#[derive(Debug)]
+pub(crate) struct Said;
+
+fn say(log: &Log, what: impl ToString) -> Said {
+    log.line(&what.to_string());
+    Said
+}
+
+/// Serves until told to end.
+pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
     keep_from_children();
     let access_log = match &args.access_log {
         Some(to) => match AccessLog::open(to.clone(), args.log_format) {
             Ok(access_log) => Some(Rc::new(access_log)),
-            Err(e) => return Err(said(&log, e)),
+            Err(e) => return Err(say(&log, e)),
         },
         None => None,
     };
     let (mut server, secure) = bind(&args, &log);
-    if server.local_addrs().map_err(|e| said(&log, e))?.is_empty() {
-        return Err(log.line("there is no address left to listen at"));
+    if server.local_addrs().map_err(|e| say(&log, e))?.is_empty() {
+        return Err(say(&log, "there is no address left to listen at"));
     }
     if let Some(name) = &args.user {
-        become_user(name).map_err(|e| log.line(&format!("-Z {name}: {e}")))?;
+        become_user(name).map_err(|e| say(&log, format!("-Z {name}: {e}")))?;
     }
     let log = match args.foreground {
         true => log,
         false => {
-            detach().map_err(|e| said(&log, e))?;
+            detach().map_err(|e| say(&log, e))?;
             Log::syslog()
         }
     };
@@ -78,7 +86,7 @@ pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), ()> {
             let _ = fs::remove_file(path);
         }
     }
-    ended.map_err(|e| said(&app.log, e))
+    ended.map_err(|e| say(&app.log, e))
 }
 
 async fn live(
@@ -161,7 +169,7 @@ fn reload(
 fn renew(args: &Args, app: &App, handle: &Handle) {
     #[cfg(feature = "tls")]
     {
-        let loaded = match certificate::load(args) {
+        let loaded = match crate::certificate::load(args) {
             Some(Ok(tls)) => handle.set_tls(&tls),
             Some(Err(e)) => Err(e),
             None => return,
@@ -174,52 +182,61 @@ fn renew(args: &Args, app: &App, handle: &Handle) {
     let _ = (args, app, handle);
 }
 
-/// Binds what can be bound, and says what cannot; also the addresses that are for HTTPS.
+/// Binds what can be bound, and says what cannot: an admin page at one address is better than none.
+/// Also the addresses that are for HTTPS.
 fn bind(args: &Args, log: &Log) -> (Server, Vec<Address>) {
     let mut server = Server::new(options(args));
-    // An admin page at one address is better than none.
-    let tell = |at: &Address, bound: io::Result<SocketAddr>| {
-        match &bound {
-            Ok(bound) if bound.port() != 0 => log.line(&format!("listening on {bound}")),
-            Ok(_) => log.line(&format!("listening on {at}")),
-            Err(e) => log.line(&e.to_string()),
-        }
-        bound.ok()
-    };
     for at in args.http.iter().filter(|at| !at.is_superfluous()) {
-        tell(
-            at,
-            match at {
-                Address::Tcp { at, .. } => server.try_bind(*at),
-                _ => adopted(at).and_then(|fd| server.try_adopt(fd)).map(|()| NOWHERE),
-            },
-        );
+        let bound = match at {
+            Address::Tcp { at, .. } => server.try_bind(*at),
+            _ => adopted(at).and_then(|fd| server.try_adopt(fd)).map(|()| NOWHERE),
+        };
+        listening(at, bound, log);
     }
-    let mut secure = Vec::new();
-    #[cfg(feature = "tls")]
-    match certificate::load(args) {
-        Some(Ok(tls)) => {
-            for at in args.https.iter().filter(|at| !at.is_superfluous()) {
-                let bound = tell(
-                    at,
-                    match at {
-                        Address::Tcp { at, .. } => server.try_bind_tls(*at, &tls),
-                        _ => adopted(at)
-                            .and_then(|fd| server.try_adopt_tls(fd, &tls))
-                            .map(|()| NOWHERE),
-                    },
-                );
-                secure.extend(bound.map(|bound| match at {
-                    // The port may have been any that is free.
-                    Address::Tcp { .. } => Address::Tcp { at: bound, optional: false },
-                    _ => at.clone(),
-                }));
-            }
-        }
-        Some(Err(e)) => log.line(&format!("no HTTPS: {e}")),
-        None => {}
-    }
+    let secure = bind_https(&mut server, args, log);
     (server, secure)
+}
+
+#[cfg(feature = "tls")]
+fn bind_https(server: &mut Server, args: &Args, log: &Log) -> Vec<Address> {
+    let tls = match crate::certificate::load(args) {
+        Some(Ok(tls)) => tls,
+        Some(Err(e)) => {
+            log.line(&format!("no HTTPS: {e}"));
+            return Vec::new();
+        }
+        None => return Vec::new(),
+    };
+    let mut secure = Vec::new();
+    for at in args.https.iter().filter(|at| !at.is_superfluous()) {
+        let bound = match at {
+            Address::Tcp { at, .. } => server.try_bind_tls(*at, &tls),
+            _ => adopted(at).and_then(|fd| server.try_adopt_tls(fd, &tls)).map(|()| NOWHERE),
+        };
+        secure.extend(listening(at, bound, log));
+    }
+    secure
+}
+
+#[cfg(not(feature = "tls"))]
+fn bind_https(_: &mut Server, _: &Args, _: &Log) -> Vec<Address> {
+    Vec::new()
+}
+
+/// Says whether `at` could be bound, and to what: its port may be any that is free.
+fn listening(at: &Address, bound: io::Result<SocketAddr>, log: &Log) -> Option<Address> {
+    let at = match bound {
+        Ok(bound) if matches!(at, Address::Tcp { .. }) => {
+            Address::Tcp { at: bound, optional: false }
+        }
+        Ok(_) => at.clone(),
+        Err(e) => {
+            log.line(&e.to_string());
+            return None;
+        }
+    };
+    log.line(&format!("listening on {at}"));
+    Some(at)
 }
 
 /// The listening socket at an address that is not one of TCP.

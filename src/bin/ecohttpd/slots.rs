@@ -146,9 +146,9 @@ mod tests {
 
     #[test]
     fn waiting_tasks_are_woken() {
-        let ex = smol::LocalExecutor::new();
         let slots = Slots::new(1);
         let order = RefCell::new(Vec::new());
+        let ex = smol::LocalExecutor::new();
         block_on(ex.run(async {
             let tasks: Vec<_> = (0..5)
                 .map(|i| {

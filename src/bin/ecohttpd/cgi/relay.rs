@@ -93,6 +93,7 @@ impl<'a> Relay<'a> {
     ///
     /// 502 for a script that does not answer as it should, 504 for one that is silent for too long;
     /// those of the connection. The script is then killed, with whatever it has started.
+    #[allow(clippy::large_futures, reason = "all of it is on the heap")]
     pub(crate) async fn run(&mut self, mut process: Process) -> Result<Outcome> {
         let mut block = vec![0; BLOCK];
         let mut client_ended = false;
@@ -161,6 +162,7 @@ impl<'a> Relay<'a> {
     }
 
     /// Waits for the next thing to happen.
+    #[allow(clippy::large_futures, reason = "all of it is on the heap")]
     async fn next(
         &mut self,
         process: &mut Process,
