@@ -7,6 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use ecohttpd::{Connection, Handle, Options, Request, Server, Signal, Signals, Status};
 use smol::future::or;
@@ -28,8 +29,8 @@ use crate::sys;
 /// Stands for an address that is not one of TCP.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// Ticks of the clock between two looks at the certificates.
-const LOOK: u32 = 5;
+/// The least time between two looks at the certificates.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// It has been said where it had to be.
 #[derive(Debug)]
@@ -115,14 +116,16 @@ async fn live(
         }
     };
     let renew = async {
-        let mut ticks = 0;
+        let mut last = Instant::now();
         loop {
             handle.tick().await;
-            // At once after a time in which nobody was there.
-            if ticks % LOOK == 0 && files.borrow_mut().have_changed() {
+            if last.elapsed() < LOOK {
+                continue;
+            }
+            last = Instant::now();
+            if files.borrow_mut().have_changed() {
                 renew(args, app, &handle);
             }
-            ticks += 1;
         }
     };
     let write = async {

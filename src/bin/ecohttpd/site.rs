@@ -220,7 +220,10 @@ impl Site {
             let (name, info) = (name.to_owned(), info.to_owned());
             return Ok(Target::Script(Script { path: place, name, info, interpreter }));
         }
-        Ok(Target::Forbidden)
+        match OpenFile::open(self.place(path)).await {
+            Err(e) if is_missing(&e) => Ok(Target::Missing),
+            _ => Ok(Target::Forbidden),
+        }
     }
 }
 

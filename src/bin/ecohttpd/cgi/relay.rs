@@ -20,6 +20,9 @@ const BLOCK: usize = 8192;
 /// Reads in a row before the others get their turn.
 const TURNS: u32 = 16;
 
+/// Reads after the end of a script, which is more than a pipe holds.
+const REST: u32 = 256;
+
 /// Seconds for which a script goes on whose client has ended its side: it may still listen, and
 /// what is quick may as well be finished. Also for which the end of a script is waited for that
 /// has said all.
@@ -118,8 +121,7 @@ impl<'a> Relay<'a> {
                     exit = status.ok();
                     // What it has started may hold the pipe open for ever; what is in it counts.
                     if let Ok(n @ 1..) = process.stdout.read_now(&mut block) {
-                        let (redirect, _) =
-                            self.take_all(&process, &mut block, n, u32::MAX).await?;
+                        let (redirect, _) = self.take_all(&process, &mut block, n, REST).await?;
                         if let Some(target) = redirect {
                             return Ok(Outcome::Redirected(target));
                         }
@@ -130,12 +132,12 @@ impl<'a> Relay<'a> {
                     if piece? == 0 {
                         self.body_open = false;
                     }
-                    match process.stdin {
-                        Some(_) if self.body_open || !self.untaken.is_empty() => {}
-                        _ => {
-                            self.untaken.clear();
-                            process.stdin = None; // the end of it, for the script
-                        }
+                    if process.stdin.is_none() {
+                        self.untaken.clear(); // the script does not want it
+                        continue;
+                    }
+                    if !self.body_open && self.untaken.is_empty() {
+                        process.stdin = None; // the end of it, for the script
                     }
                     self.timer.set(self.patience);
                 }
