@@ -30,7 +30,7 @@ impl Connection {
     ///
     /// Those of the connection. What is wrong with the file is answered: 404, 403, 500, 503.
     pub async fn serve_file(&mut self, req: &Request) -> Result {
-        if req.names_no_file() {
+        if req.climbs() || req.hides_slash() {
             return self.answer(Status::FORBIDDEN).await;
         }
         let relative = req.path_bytes().strip_prefix(b"/").unwrap_or(req.path_bytes());

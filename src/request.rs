@@ -116,10 +116,15 @@ impl Request {
         self.odd_path.as_deref().unwrap_or(self.path.as_bytes())
     }
 
-    /// Whether the path had more `..` than segments before them, or a slash that was encoded: it
-    /// then names no file.
-    pub fn names_no_file(&self) -> bool {
-        self.climbs || self.hides_slash
+    /// Whether the path had more `..` than segments before them. What is left names no file then.
+    pub fn climbs(&self) -> bool {
+        self.climbs
+    }
+
+    /// Whether the path had a slash that was encoded as `%2F`. No file can be meant by it, but a
+    /// program may know what to do with it.
+    pub fn hides_slash(&self) -> bool {
+        self.hides_slash
     }
 
     /// The HTTP version: `(1, 0)` or `(1, 1)`. Later minor versions count as 1.1.
@@ -278,7 +283,7 @@ mod tests {
         head.rewrite_as_get("/x").unwrap();
         assert_eq!(head.method(), "HEAD");
         head.rewrite("/..%2fx").unwrap();
-        assert!(head.names_no_file());
+        assert!(head.climbs() && head.hides_slash());
     }
 
     #[test]

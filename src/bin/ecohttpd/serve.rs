@@ -99,7 +99,7 @@ async fn step(
     req: &mut Request,
     visit: &mut Visit,
 ) -> Result<Next> {
-    if req.names_no_file() {
+    if req.climbs() {
         return refuse(app, site, con, req, visit, Status::FORBIDDEN).await;
     }
     if !req.path().starts_with('/') {
@@ -112,6 +112,10 @@ async fn step(
     let target = Box::pin(site.resolve(con, req.path_bytes())).await;
     match target.map_err(Error::Io)? {
         Target::Script(script) => return run(app, site, con, req, visit, script).await,
+        // A program may make something of a slash that was encoded, but it separates no files.
+        Target::File(_) | Target::Directory(_) if req.hides_slash() => {
+            return refuse(app, site, con, req, visit, Status::FORBIDDEN).await;
+        }
         Target::File(file) => con.serve_open(req, file).await?,
         Target::Directory(_) if site.no_dirlists => {
             return refuse(app, site, con, req, visit, Status::FORBIDDEN).await;
@@ -198,7 +202,7 @@ async fn refuse(
     status: Status,
 ) -> Result<Next> {
     let page = site.error_page.as_deref().filter(|_| visit.redirect_status == 200);
-    if page.is_some_and(|page| req.rewrite(page).is_ok()) && !req.names_no_file() {
+    if page.is_some_and(|page| req.rewrite(page).is_ok()) && !req.climbs() {
         visit.redirect_status = status.code();
         match Box::pin(site.resolve(con, req.path_bytes())).await {
             Ok(Target::File(file)) if OpenFile::is_file(&file) => {
