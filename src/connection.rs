@@ -172,6 +172,10 @@ impl Connection {
                 self.received.drop_raw(n);
             }
             let raw = self.received.raw();
+            if raw.starts_with(b"HEAD ") {
+                // Whatever is wrong with it, its answer has no content.
+                self.response = Response::new(true, false);
+            }
             if head::is_hopeless(raw) && raw != b"\r" {
                 return Err(Error::Malformed("request line"));
             }

@@ -44,6 +44,8 @@ fn say(log: &Log, what: impl ToString) -> Said {
 /// Serves until told to end.
 pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
     keep_from_children();
+    // From here on they wait to be heard: whoever is told where we listen may send one at once.
+    hear().map_err(|e| say(&log, e))?;
     let access_log = match &args.access_log {
         Some(to) => match AccessLog::open(to.clone(), args.log_format) {
             Ok(access_log) => Some(Rc::new(access_log)),
@@ -71,6 +73,7 @@ pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
     }
     let app = App {
         site: RefCell::new(Rc::new(site)),
+        has_https: !secure.is_empty(),
         https: if args.redirect_https { Https::at(&secure) } else { Https::default() },
         redirect_status: Status::new(args.redirect_status).unwrap_or(Status::TEMPORARY_REDIRECT),
         scripts: Slots::new(args.max_requests),
@@ -90,6 +93,11 @@ pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
     ended.map_err(|e| say(&app.log, e))
 }
 
+/// The signals that steer us, which do nothing else from here on.
+fn hear() -> io::Result<Signals> {
+    Signals::new(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup])
+}
+
 async fn live(
     args: &Args,
     app: &App,
@@ -98,7 +106,7 @@ async fn live(
 ) -> io::Result<()> {
     // Before any thread is there, so that all of them leave the signals to us; in the process that
     // is to hear them.
-    let signals = Signals::new(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup])?;
+    let signals = hear()?;
     let handle = server.handle();
     let files = RefCell::new(Files::of(args));
     let steer = async {
@@ -173,12 +181,18 @@ fn renew(args: &Args, app: &App, handle: &Handle) {
     #[cfg(feature = "tls")]
     {
         let loaded = match crate::certificate::load(args) {
+            Some(Ok(_)) if !app.has_https => {
+                return app
+                    .log
+                    .line("the certificate was not there at first: HTTPS takes a restart");
+            }
             Some(Ok(tls)) => handle.set_tls(&tls),
             Some(Err(e)) => Err(e),
             None => return,
         };
         match loaded {
             Ok(()) => app.log.line("certificate read"),
+            Err(e) if !app.has_https => app.log.line(&format!("no HTTPS: {e}")),
             Err(e) => app.log.line(&format!("{e}; the old certificate stays")),
         }
     }

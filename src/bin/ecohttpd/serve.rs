@@ -21,6 +21,8 @@ const MOST_REDIRECTS: u32 = 10;
 /// What all requests have in common.
 pub(crate) struct App {
     pub(crate) site: RefCell<Rc<Site>>,
+    /// Whether anybody can come by HTTPS.
+    pub(crate) has_https: bool,
     pub(crate) https: Https,
     pub(crate) redirect_status: Status,
     pub(crate) scripts: Slots,
@@ -71,7 +73,7 @@ pub(crate) async fn serve(app: &App, con: &mut Connection, req: &mut Request) ->
         fell_back: false,
     };
     // Whatever a path is changed to, the one that was asked for stays guarded.
-    if !admit(&site, con, req, &mut visit).await? {
+    if !admit(&site, con, req, req.path_bytes(), &mut visit).await? {
         return Ok(());
     }
     if let Some(path) = site.alias(req.path_bytes()) {
@@ -106,11 +108,20 @@ async fn step(
         con.serve_file(req).await?; // OPTIONS *
         return Ok(Next::Done);
     }
-    if !admit(site, con, req, visit).await? {
+    if !admit(site, con, req, req.path_bytes(), visit).await? {
         return Ok(Next::Done);
     }
     let target = Box::pin(site.resolve(con, req.path_bytes())).await;
-    match target.map_err(Error::Io)? {
+    let target = target.map_err(Error::Io)?;
+    // What stands for a directory may be guarded by itself.
+    if req.path_bytes().ends_with(b"/") {
+        if let Some(path) = site.own_path(&target) {
+            if !admit(site, con, req, &path, visit).await? {
+                return Ok(Next::Done);
+            }
+        }
+    }
+    match target {
         Target::Script(script) => return run(app, site, con, req, visit, script).await,
         // A program may make something of a slash that was encoded, but it separates no files.
         Target::File(_) | Target::Directory(_) if req.hides_slash() => {
@@ -145,31 +156,44 @@ async fn step(
     Ok(Next::Done)
 }
 
-/// Whether the client may go on; if not, it has been asked who it is.
+/// Whether the client may go on to `path`; if not, it has been asked who it is.
 async fn admit(
     site: &Site,
     con: &mut Connection,
     req: &Request,
+    path: &[u8],
     visit: &mut Visit,
 ) -> Result<bool> {
-    if !site.realms.guards(req.path_bytes()) {
+    if is_admitted(site, con, req, path, visit).await? {
+        return Ok(true);
+    }
+    let realm = site.realm.replace('\\', "\\\\").replace('"', "\\\"");
+    let challenge = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
+    con.add_header("WWW-Authenticate", &challenge)?;
+    con.answer(Status::UNAUTHORIZED).await?;
+    Ok(false)
+}
+
+/// Whether the client may see `path`, and who it is if so.
+async fn is_admitted(
+    site: &Site,
+    con: &mut Connection,
+    req: &Request,
+    path: &[u8],
+    visit: &mut Visit,
+) -> Result<bool> {
+    if !site.realms.guards(path) {
         return Ok(true);
     }
     let given = req.header_bytes("authorization");
-    match Box::pin(site.realms.admits(req.path_bytes(), given)).await? {
+    match Box::pin(site.realms.admits(path, given)).await? {
         Verdict::Open => Ok(true),
         Verdict::Admitted { user, password } => {
             con.set_user(&user);
             visit.credentials = Some((user, password));
             Ok(true)
         }
-        Verdict::Refused => {
-            let realm = site.realm.replace('\\', "\\\\").replace('"', "\\\"");
-            let challenge = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
-            con.add_header("WWW-Authenticate", &challenge)?;
-            con.answer(Status::UNAUTHORIZED).await?;
-            Ok(false)
-        }
+        Verdict::Refused => Ok(false),
     }
 }
 
@@ -202,7 +226,11 @@ async fn refuse(
     status: Status,
 ) -> Result<Next> {
     let page = site.error_page.as_deref().filter(|_| visit.redirect_status == 200);
-    if page.is_some_and(|page| req.rewrite(page).is_ok()) && !req.climbs() {
+    // A page that not everybody may see is no page for those who may not.
+    if page.is_some_and(|page| req.rewrite(page).is_ok())
+        && !req.climbs()
+        && is_admitted(site, con, req, req.path_bytes(), visit).await?
+    {
         visit.redirect_status = status.code();
         match Box::pin(site.resolve(con, req.path_bytes())).await {
             Ok(Target::File(file)) if OpenFile::is_file(&file) => {

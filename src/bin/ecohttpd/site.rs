@@ -104,6 +104,19 @@ impl Site {
         Some([to.as_bytes(), path].concat())
     }
 
+    /// The path by which a file or script is known by itself, which may have been found as the
+    /// index of a directory.
+    pub(crate) fn own_path(&self, target: &Target) -> Option<Vec<u8>> {
+        match target {
+            Target::Script(script) => Some(script.name.clone()),
+            Target::File(file) => {
+                let below = file.path().strip_prefix(&self.docroot).ok()?;
+                Some([b"/", below.as_os_str().as_bytes()].concat())
+            }
+            _ => None,
+        }
+    }
+
     fn interpreter(&self, path: &[u8]) -> Option<&Path> {
         let ends = |extension: &str| {
             path.strip_suffix(extension.as_bytes()).is_some_and(|stem| !stem.is_empty())
@@ -124,8 +137,11 @@ impl Site {
                 Err(e) => Err(e),
             },
         };
+        let found = match found {
+            Err(e) if is_missing(&e) => self.interpreted(con, path).await,
+            done => done,
+        };
         match found {
-            Err(e) if is_missing(&e) => self.interpreted(path).await,
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(Target::Forbidden),
             done => done,
         }
@@ -168,21 +184,25 @@ impl Site {
     }
 
     /// A file with an interpreter somewhere in the middle of the path.
-    async fn interpreted(&self, path: &[u8]) -> io::Result<Target> {
+    async fn interpreted(&self, con: &Connection, path: &[u8]) -> io::Result<Target> {
         for end in ends(path, 1) {
             let (name, info) = path.split_at_checked(end).unwrap_or((path, &[]));
-            let Some(interpreter) = self.interpreter(name).filter(|_| !info.is_empty()) else {
+            if info.is_empty() || self.interpreter(name).is_none() {
                 continue;
-            };
-            let file = self.place(name);
-            if OpenFile::open(&file).await.is_ok_and(|file| file.is_file()) {
-                return Ok(Target::Script(Script {
-                    path: file,
-                    name: name.to_owned(),
-                    info: info.to_owned(),
-                    interpreter: Some(interpreter.to_owned()),
-                }));
             }
+            let file = match con.open(self.place(name)).await {
+                Err(e) if is_missing(&e) => continue,
+                done => done?,
+            };
+            if !file.is_file() {
+                continue;
+            }
+            return Ok(match self.found(file, name)? {
+                Target::Script(script) => {
+                    Target::Script(Script { info: info.to_owned(), ..script })
+                }
+                other => other,
+            });
         }
         Ok(Target::Missing)
     }

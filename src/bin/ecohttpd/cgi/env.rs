@@ -85,7 +85,10 @@ impl Environment {
         // A Unix socket has no addresses; a name there has to be all the same.
         if local.port() == 0 {
             let host = req.host().unwrap_or("");
-            let host = host.rsplit_once(':').map_or(host, |(name, _)| name);
+            let host = match host.rsplit_once(':') {
+                Some((name, port)) if !port.ends_with(']') => name,
+                _ => host,
+            };
             self.set("SERVER_NAME", if host.is_empty() { "localhost" } else { host });
             self.set("SERVER_PORT", "80");
             self.set("REMOTE_ADDR", "");
@@ -101,6 +104,10 @@ impl Environment {
 
     /// The header as `HTTP_*`, those of a name in one variable (RFC 3875, 4.1.18).
     fn fields(&mut self, req: &Request) {
+        // That of the request target comes before that of the header (RFC 9112, 3.2.2).
+        if let Some(host) = req.host() {
+            self.set("HTTP_HOST", host);
+        }
         for (name, value) in req.headers_bytes() {
             if !is_passed_on(name) {
                 continue;
@@ -130,6 +137,7 @@ fn is_passed_on(name: &str) -> bool {
         "proxy",
         "auth-user",
         "auth-pass",
+        "host",
         "content-type",
         "content-length",
         "transfer-encoding",

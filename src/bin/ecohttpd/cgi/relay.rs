@@ -65,6 +65,8 @@ pub(crate) struct Relay<'a> {
     head: Option<Vec<u8>>,
     /// What the script has still to send, if it has said how much that is.
     left: Option<u64>,
+    /// It has said so of a body that is not sent.
+    unsent: bool,
     pub(crate) why: String,
 }
 
@@ -86,6 +88,7 @@ impl<'a> Relay<'a> {
             untaken: Vec::new(),
             head: Some(Vec::new()),
             left: None,
+            unsent: false,
             why: String::new(),
         }
     }
@@ -226,7 +229,9 @@ impl<'a> Relay<'a> {
             if redirect.is_some() {
                 return Ok((redirect, true));
             }
-            self.timer.set(self.patience);
+            if self.wants_more() {
+                self.timer.set(self.patience);
+            }
             match process.stdout.read_now(block) {
                 Ok(0) => return Ok((None, false)),
                 Ok(more) => n = more,
@@ -234,7 +239,9 @@ impl<'a> Relay<'a> {
                     // The client gets what there is while the script thinks.
                     if self.head.is_none() {
                         self.con.flush().await?;
-                        self.timer.set(self.patience);
+                        if self.wants_more() {
+                            self.timer.set(self.patience);
+                        }
                     }
                     return Ok((None, true));
                 }
@@ -244,6 +251,12 @@ impl<'a> Relay<'a> {
         self.take(block.get(..n).unwrap_or(&[])).await.map(|redirect| (redirect, true))
     }
 
+    /// Whether anybody waits for what the script says. It would not be noticed that they have gone
+    /// where nothing is sent, so that has to come to an end.
+    fn wants_more(&self) -> bool {
+        self.head.is_some() || !(self.head_only || self.unsent || self.left == Some(0))
+    }
+
     /// Takes some of the answer; a local redirect if that is what its head says.
     async fn take(&mut self, bytes: &[u8]) -> Result<Option<String>> {
         let Some(gathered) = &mut self.head else {
@@ -251,10 +264,11 @@ impl<'a> Relay<'a> {
             return Ok(None);
         };
         gathered.extend_from_slice(bytes);
-        let Some(end) = head::end(gathered) else {
-            if gathered.len() > head::MOST {
-                return Err(self.bad("its header is too long".into()));
-            }
+        let end = head::end(gathered);
+        if end.unwrap_or(gathered.len()) > head::MOST {
+            return Err(self.bad("its header is too long".into()));
+        }
+        let Some(end) = end else {
             return Ok(None);
         };
         let mut gathered = std::mem::take(gathered);
@@ -286,15 +300,17 @@ impl<'a> Relay<'a> {
         if let Some(length) = head.length {
             self.con.add_header("Content-Length", &length.to_string())?;
         }
-        let has_content = !matches!(status.code(), 204 | 205 | 304);
-        self.left = head.length.filter(|_| has_content && !self.head_only);
+        let has_content = !self.head_only && !matches!(status.code(), 204 | 205 | 304);
+        self.left = head.length.filter(|_| has_content);
+        self.unsent = head.length.is_some() && !has_content;
         Ok(())
     }
 
     /// Sends some of the body, but no more than the script said there would be.
     async fn send(&mut self, bytes: &[u8]) -> Result {
         let Some(left) = &mut self.left else {
-            return match self.head_only {
+            // Where nothing has been said, HEAD is told the length of what GET would get.
+            return match self.unsent {
                 true => Ok(()),
                 false => self.con.send(bytes).await,
             };
