@@ -73,6 +73,7 @@ pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
     }
     let app = App {
         site: RefCell::new(Rc::new(site)),
+        #[cfg(feature = "tls")]
         has_https: !secure.is_empty(),
         https: if args.redirect_https { Https::at(&secure) } else { Https::default() },
         redirect_status: Status::new(args.redirect_status).unwrap_or(Status::TEMPORARY_REDIRECT),

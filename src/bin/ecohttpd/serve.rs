@@ -22,6 +22,7 @@ const MOST_REDIRECTS: u32 = 10;
 pub(crate) struct App {
     pub(crate) site: RefCell<Rc<Site>>,
     /// Whether anybody can come by HTTPS.
+    #[cfg(feature = "tls")]
     pub(crate) has_https: bool,
     pub(crate) https: Https,
     pub(crate) redirect_status: Status,
