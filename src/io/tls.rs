@@ -15,7 +15,7 @@ use futures_rustls::rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
 use futures_rustls::rustls::sign::CertifiedKey;
-use futures_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection};
+use futures_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedCipherSuite};
 
 use super::socket::Socket;
 use super::stream::Stream;
@@ -112,7 +112,8 @@ impl Tls {
     }
 
     /// Leaves only the cipher suites that `list` names, between colons, by their names of IANA
-    /// (`TLS_AES_128_GCM_SHA256`) or OpenSSL (`ECDHE-ECDSA-AES128-GCM-SHA256`).
+    /// (`TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256`) or OpenSSL (`ECDHE-ECDSA-AES128-GCM-SHA256`).
+    /// A list without a suite of TLS 1.3 leaves those as they are, as OpenSSL's does.
     ///
     /// All that there are are sound, so that there is seldom a reason to.
     ///
@@ -120,26 +121,18 @@ impl Tls {
     ///
     /// Says which name is not one of a suite that there is.
     pub fn with_ciphers(mut self, list: &str) -> io::Result<Tls> {
-        let known = &self.provider.cipher_suites;
-        let mut chosen = Vec::new();
-        for name in list.split(':').filter(|name| !name.is_empty()) {
-            let found = known.iter().find(|suite| {
-                let iana = format!("{:?}", suite.suite());
-                let iana = iana.replace("TLS13_", "TLS_");
-                iana.eq_ignore_ascii_case(name) || openssl_name(&iana).eq_ignore_ascii_case(name)
-            });
-            chosen.push(*found.ok_or_else(|| {
-                let why = format!("{name}: no cipher suite that there is");
-                io::Error::new(io::ErrorKind::InvalidInput, why)
-            })?);
-        }
-        if chosen.is_empty() {
-            let why = "the list of cipher suites is empty";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-        }
-        let provider = CryptoProvider { cipher_suites: chosen, ..(*self.provider).clone() };
-        self.provider = Arc::new(provider);
+        let cipher_suites = suites(&self.provider.cipher_suites, list)?;
+        self.provider = Arc::new(CryptoProvider { cipher_suites, ..(*self.provider).clone() });
         Ok(self)
+    }
+
+    /// Looks at a list for [`with_ciphers`](Tls::with_ciphers) before there is a certificate.
+    ///
+    /// # Errors
+    ///
+    /// Like [`with_ciphers`](Tls::with_ciphers).
+    pub fn check_ciphers(list: &str) -> io::Result<()> {
+        suites(&ring::default_provider().cipher_suites, list).map(drop)
     }
 
     pub(crate) fn acceptor(&self) -> io::Result<Acceptor> {
@@ -178,6 +171,26 @@ impl Acceptor {
         let session = Box::pin(self.0.accept_with(socket, bounded)).await?;
         Ok(Stream::Tls(Box::new(session)))
     }
+}
+
+/// Those of the suites `known` that `list` names.
+fn suites(known: &[SupportedCipherSuite], list: &str) -> io::Result<Vec<SupportedCipherSuite>> {
+    let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+    let mut chosen = Vec::new();
+    for name in list.split(':').filter(|name| !name.is_empty()) {
+        let found = known.iter().find(|suite| {
+            let iana = format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
+            iana.eq_ignore_ascii_case(name) || openssl_name(&iana).eq_ignore_ascii_case(name)
+        });
+        chosen.push(*found.ok_or_else(|| wrong(format!("{name}: no cipher suite that there is")))?);
+    }
+    if chosen.is_empty() {
+        return Err(wrong("no cipher suite is named".into()));
+    }
+    if chosen.iter().all(|suite| suite.tls13().is_none()) {
+        chosen.extend(known.iter().filter(|suite| suite.tls13().is_some()));
+    }
+    Ok(chosen)
 }
 
 /// OpenSSL's name of a suite of TLS 1.2; those of 1.3 have one name only.

@@ -8,6 +8,7 @@ use lexopt::prelude::*;
 use crate::access::{Destination, Format};
 use crate::address::Address;
 use crate::report::Report;
+use crate::user::User;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -15,7 +16,7 @@ Usage: ecohttpd -p [ADDR:]PORT [-s [ADDR:]PORT -C CERT -K KEY] [OPTION]...
 
 An HTTP/1.1 and HTTPS server for routers. Its options are those of uhttpd.
 
-Where to listen; each can be given more than once:
+Where to listen; addresses can be repeated:
   -p, --listen-http ADDRESS   serve HTTP at [ADDR:]PORT, unix:PATH or fd:N
                               PORT alone is every IPv4 and IPv6 address
   -s, --listen-https ADDRESS  likewise, HTTPS
@@ -114,7 +115,7 @@ pub(crate) struct Args {
     pub(crate) max_connections: usize,
     pub(crate) network_timeout: u32,
     pub(crate) http_keepalive: u32,
-    pub(crate) user: Option<String>,
+    pub(crate) user: Option<User>,
     pub(crate) foreground: bool,
     pub(crate) access_log: Option<Destination>,
     pub(crate) log_format: Format,
@@ -272,7 +273,12 @@ fn option(
         "-s" | "--listen-https" => args.https.extend(Address::parse(&value.text()?)?),
         "-C" | "--cert" => args.cert = Some(value.path()?),
         "-K" | "--key" => args.key = Some(value.path()?),
-        "-P" | "--ciphers" => args.ciphers = Some(value.text()?),
+        "-P" | "--ciphers" => {
+            let list = value.text()?;
+            #[cfg(feature = "tls")]
+            ecohttpd::Tls::check_ciphers(&list).map_err(|e| e.to_string())?;
+            args.ciphers = Some(list);
+        }
         "-q" | "--redirect-https" => args.redirect_https = true,
         "--redirect-status" => match value.number()? {
             code @ (301 | 302 | 307 | 308) => args.redirect_status = code,
@@ -290,7 +296,10 @@ fn option(
             }
             args.redirect_hosts.push((host.to_owned(), url.to_owned()));
         }
-        "-A" | "--tcp-keepalive" => args.tcp_keepalive = value.number()?,
+        "-A" | "--tcp-keepalive" => match value.number()? {
+            secs @ 0..=32767 => args.tcp_keepalive = secs,
+            _ => return Err("the system takes at most 32767".into()),
+        },
         "-h" | "--home" => {
             let home = value.path()?;
             args.home = home.canonicalize().map_err(|e| e.to_string())?;
@@ -361,7 +370,7 @@ fn option(
             args.network_timeout = secs.try_into().map_err(|_| "too large a number")?;
         }
         "-k" | "--http-keepalive" => args.http_keepalive = value.number()?,
-        "-Z" | "--user" => args.user = Some(value.text()?),
+        "-Z" | "--user" => args.user = Some(User::named(&value.text()?)?),
         "-f" | "--foreground" => args.foreground = true,
         "--access-log" => args.access_log = Some(Destination::parse(&value.os()?)),
         "--log-format" => {
@@ -417,6 +426,9 @@ fn header(text: &str) -> Result<(String, String), String> {
     {
         return Err("how messages are framed is for the server to say".into());
     }
+    if name.eq_ignore_ascii_case("date") {
+        return Err("the server knows the date".into());
+    }
     Ok((name.to_owned(), value.trim().to_owned()))
 }
 
@@ -447,6 +459,17 @@ fn check(args: &mut Args, report: &mut Report) {
             Ok(home) => args.home = home,
             Err(e) => report.mistake(format!("the current directory: {e}")),
         }
+    }
+    if let Some(Destination::File(path)) = &args.access_log {
+        if !path.parent().is_some_and(|dir| dir.as_os_str().is_empty() || dir.is_dir()) {
+            report.mistake(format!("--access-log {}: there is no such directory", path.display()));
+        }
+        if path.is_dir() {
+            report.mistake(format!("--access-log {}: a directory", path.display()));
+        }
+    }
+    if args.access_log == Some(Destination::Stderr) && !args.foreground {
+        report.note("--access-log stderr: without -f nobody sees it");
     }
     if args.http.is_empty() && args.https.is_empty() && report.mistakes.is_empty() {
         report.mistake("-p or -s is missing: there is no address to listen at");
@@ -529,10 +552,11 @@ mod tests {
     #[cfg(feature = "tls")]
     #[test]
     fn https_takes_a_certificate_and_its_key() {
-        let short = good("-f -s [::1]:443 -C c -K k -P x:y -q -Q h=https://h:8443/");
+        let short =
+            good("-f -s [::1]:443 -C c -K k -P TLS_AES_128_GCM_SHA256 -q -Q h=https://h:8443/");
         assert_eq!(at(&short.https), ["[::1]:443"]);
         let long = good(
-            "-f --listen-https [::1]:443 --cert c --key k --ciphers x:y --redirect-https \
+            "-f --listen-https [::1]:443 --cert c --key k --ciphers TLS_AES_128_GCM_SHA256 --redirect-https \
              --redirect-host h=https://h:8443/ --redirect-status 307",
         );
         assert_eq!(short, long);
@@ -567,6 +591,13 @@ mod tests {
             ("-f -p 80 -Q x=ftp://y", "-Q x=ftp://y: the URL does not begin"),
             ("-f -p 80 --redirect-status 303", "--redirect-status 303: it is none of"),
             ("-f -p 80 --log-format x", "--log-format x:"),
+            ("-f -p 80 -z Date:x", "-z Date:x: the server knows the date"),
+            ("-f -p 80 -A 32768", "-A 32768: the system takes at most"),
+            ("-f -p 80 -Z nobody-at-all", "-Z nobody-at-all: there is no such user"),
+            ("-f -p 80 --access-log /nonexistent/x", "--access-log /nonexistent/x: there is no"),
+            ("-f -p 80 --access-log /tmp", "--access-log /tmp: a directory"),
+            #[cfg(feature = "tls")]
+            ("-s 443 -C c -K k -P HIGH:!aNULL", "-P HIGH:!aNULL: HIGH: no cipher suite"),
             ("-f -p 80 -Y x", "-Y: it is kept for the proxy"),
             ("-f -p 80 -v", "-v: there is no such option"),
             ("-f -p 80 --nonsense", "--nonsense: there is no such option"),
@@ -591,7 +622,7 @@ mod tests {
     #[test]
     fn what_means_nothing_here_is_said() {
         let (_, report) = serve(
-            "-p 80 -l /lua -L f -o /ucode -O f -u /ubus -U s -a -X -e 5 -C c -K k -q -P x \
+            "-p 80 -l /lua -L f -o /ucode -O f -u /ubus -U s -a -X -e 5 -C c -K k -q \
              -Q a=https://b",
         );
         assert_eq!(report.mistakes, [""; 0]);

@@ -36,7 +36,7 @@ pub(crate) enum Stage {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) headers: Vec<(String, String)>,
-    /// The answer is to be complete, whatever the client has cached.
+    /// Whatever the client keeps of the answer, it is to ask for each time.
     pub(crate) no_cache: bool,
     pub(crate) end: Option<End>,
 }

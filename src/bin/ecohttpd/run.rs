@@ -13,7 +13,6 @@ use ecohttpd::{Connection, Handle, Options, Request, Server, Signal, Signals, St
 use smol::future::or;
 
 use crate::access::AccessLog;
-use crate::accounts;
 use crate::address::{self, Address};
 use crate::args::Args;
 use crate::certificate::Files;
@@ -57,8 +56,8 @@ pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
     if server.local_addrs().map_err(|e| say(&log, e))?.is_empty() {
         return Err(say(&log, "there is no address left to listen at"));
     }
-    if let Some(name) = &args.user {
-        become_user(name).map_err(|e| say(&log, format!("-Z {name}: {e}")))?;
+    if let Some(user) = &args.user {
+        user.become_it().map_err(|e| say(&log, format!("-Z {}: {e}", user.name)))?;
     }
     let log = match args.foreground {
         true => log,
@@ -269,12 +268,17 @@ fn adopted(at: &Address) -> io::Result<OwnedFd> {
 fn options(args: &Args) -> Options {
     let probing = args.tcp_keepalive > 0;
     let probes = |n: u32| probing.then_some(n);
+    let is_server = |name: &str| name.eq_ignore_ascii_case("server");
+    let server = args.headers.iter().rfind(|(name, _)| is_server(name));
+    let headers = args.headers.iter().filter(|(name, _)| !is_server(name));
+    let defaults = Options::default();
     Options {
         docroot: args.home.clone(),
         gzip: args.gzip,
         no_symlinks: args.no_symlinks,
         error_pages: true,
-        headers: args.headers.clone(),
+        server: server.map_or(defaults.server, |(_, value)| value.clone()),
+        headers: headers.cloned().collect(),
         ipv6_v6only: true,
         freebind: true,
         // As uhttpd sets them, all of them together.
@@ -300,24 +304,6 @@ fn keep_from_children() {
             sys::keep_from_children(number);
         }
     }
-}
-
-/// Gives up all that this process may do beyond what that user may.
-fn become_user(name: &str) -> io::Result<()> {
-    let passwd = accounts::read("/etc/passwd".as_ref())?;
-    let passwd = String::from_utf8_lossy(&passwd);
-    let fields = |line: &str| {
-        let mut fields = line.split(':');
-        let named = fields.next() == Some(name);
-        let uid = fields.nth(1)?.parse().ok()?;
-        let gid = fields.next()?.parse().ok()?;
-        named.then_some((uid, gid))
-    };
-    let (uid, gid) = passwd
-        .lines()
-        .find_map(fields)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such user"))?;
-    sys::become_user(name, uid, gid)
 }
 
 /// Goes to the background, where nobody reads what is printed.
