@@ -67,6 +67,14 @@ impl OpenFile {
         self.meta.is_file()
     }
 
+    /// Whether it is the `.gz` of a file that is not there.
+    pub fn is_packed(&self) -> bool {
+        #[cfg(feature = "gzip")]
+        return self.packed;
+        #[cfg(not(feature = "gzip"))]
+        false
+    }
+
     /// Makes it likely that its first page can be read without waiting, which is what running it
     /// begins with.
     ///
@@ -146,9 +154,11 @@ pub(crate) async fn represent(
         let Ok(sibling) = open_plain(shared, path, confined).await else {
             continue;
         };
+        // Who may read the file may not be able to read this one.
+        let withheld = opened.meta.mode() & !sibling.meta.mode() & 0o444;
         // An older one is of an earlier version of the file. By whole seconds, since copying a
         // directory may well make the sibling first.
-        if sibling.is_file() && sibling.meta.mtime() >= opened.meta.mtime() {
+        if sibling.is_file() && withheld == 0 && sibling.meta.mtime() >= opened.meta.mtime() {
             let (coding, transfer) = (Some(coding), Transfer::Plain);
             return Ok(Box::new(Representation { opened: sibling, kind, coding, transfer }));
         }

@@ -89,26 +89,27 @@ impl Server {
         Server { shared: Rc::new(Shared::new(options)), listeners: Vec::new() }
     }
 
-    fn listen_at(&self, addr: SocketAddr) -> io::Result<Socket> {
+    fn setup(&self) -> listen::Setup<'_> {
         let options = &self.shared.options;
-        listen::at_address(
-            addr,
-            &listen::Setup {
-                v6only: options.ipv6_v6only,
-                backlog: options.backlog,
-                reuseaddr: options.reuseaddr,
-                reuseport: options.reuseport,
-                device: options.device.as_deref(),
-                mark: options.mark,
-                nodelay: options.tcp_nodelay,
-                keepalive: options.keepalive,
-                keepidle: options.tcp_keepidle,
-                keepcnt: options.tcp_keepcnt,
-                keepintvl: options.tcp_keepintvl,
-                fastopen: options.tcp_fastopen,
-                freebind: options.freebind,
-            },
-        )
+        listen::Setup {
+            v6only: options.ipv6_v6only,
+            backlog: options.backlog,
+            reuseaddr: options.reuseaddr,
+            reuseport: options.reuseport,
+            device: options.device.as_deref(),
+            mark: options.mark,
+            nodelay: options.tcp_nodelay,
+            keepalive: options.keepalive,
+            keepidle: options.tcp_keepidle,
+            keepcnt: options.tcp_keepcnt,
+            keepintvl: options.tcp_keepintvl,
+            fastopen: options.tcp_fastopen,
+            freebind: options.freebind,
+        }
+    }
+
+    fn listen_at(&self, addr: SocketAddr) -> io::Result<Socket> {
+        listen::at_address(addr, &self.setup())
     }
 
     /// What is wrong with the options is said before anybody connects.
@@ -223,7 +224,7 @@ impl Server {
     /// Like [`adopt`](Self::adopt).
     pub fn try_adopt(&mut self, socket: impl Into<OwnedFd>) -> io::Result<()> {
         self.check()?;
-        let socket = listen::adopted(socket.into())?;
+        let socket = listen::adopted(socket.into(), &self.setup())?;
         self.add(socket);
         Ok(())
     }
@@ -248,7 +249,7 @@ impl Server {
     pub fn try_adopt_tls(&mut self, socket: impl Into<OwnedFd>, tls: &Tls) -> io::Result<()> {
         self.check()?;
         let acceptor = tls.acceptor()?;
-        let socket = listen::adopted(socket.into())?;
+        let socket = listen::adopted(socket.into(), &self.setup())?;
         self.add_tls(socket, acceptor);
         Ok(())
     }

@@ -72,8 +72,9 @@ pub(crate) fn at_address(addr: SocketAddr, setup: &Setup<'_>) -> io::Result<Sock
     Socket::adopt(&reactor, fd)
 }
 
-/// Takes over a listening socket that somebody else made.
-pub(crate) fn adopted(fd: OwnedFd) -> io::Result<Socket> {
+/// Takes over a listening socket that somebody else made. Only what is about its connections is set,
+/// and only where it is asked for: the rest was for somebody else to say.
+pub(crate) fn adopted(fd: OwnedFd, setup: &Setup<'_>) -> io::Result<Socket> {
     const WHAT: &str = "the descriptor handed over";
     if !at(WHAT, sockopt::socket_acceptconn(&fd))? {
         let kind = io::ErrorKind::InvalidInput;
@@ -81,6 +82,10 @@ pub(crate) fn adopted(fd: OwnedFd) -> io::Result<Socket> {
     }
     at(WHAT, rustix::io::ioctl_fionbio(&fd, true))?;
     at(WHAT, rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC))?;
+    let domain = at(WHAT, sockopt::socket_domain(&fd))?;
+    if setup.keepalive && matches!(domain, AddressFamily::INET | AddressFamily::INET6) {
+        at(WHAT, set_tcp(&fd, setup))?;
+    }
     Socket::adopt(&Reactor::current()?, fd)
 }
 

@@ -40,7 +40,7 @@ impl Signal {
 /// Signals of this process, heard by way of the reactor: no handler runs and no thread is needed.
 ///
 /// They are blocked for this thread, and for those it starts, from here on. Make it before any
-/// other thread; child processes made by `std::process` are not affected.
+/// other thread. Child processes inherit that, and have to unblock them for what they run.
 ///
 /// ```no_run
 /// use ecohttpd::{Connection, Options, Request, Server, Signal, Signals};

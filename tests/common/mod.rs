@@ -4,11 +4,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use ecohttpd::{Handle, Server};
 
@@ -106,6 +107,10 @@ impl Drop for Running {
     }
 }
 
+/// Held while a program is written: a process that begins meanwhile has it open for a moment, and
+/// what somebody may write to cannot be run.
+static SPAWNING: Mutex<()> = Mutex::new(());
+
 /// The launcher, or an example, as a process; killed by its pid when this goes.
 pub struct Process {
     pub addr: SocketAddr,
@@ -124,7 +129,10 @@ impl Process {
     /// Starts `command` and waits until it prints, anywhere, `listening on ADDR` or `http(s)://ADDR/`.
     pub fn start(mut command: Command) -> Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = {
+            let _alone = SPAWNING.lock().unwrap();
+            command.spawn().unwrap()
+        };
         let (tell, lines) = mpsc::channel();
         let outputs: [Box<dyn Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
@@ -199,6 +207,14 @@ impl Dir {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Writes a program that everybody may run.
+    pub fn script(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let _alone = SPAWNING.lock().unwrap();
+        let path = self.write(name, text);
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
         path
     }
 
@@ -345,6 +361,32 @@ impl<S: Read + Write> Client<S> {
 /// Bytes that tell where they are from.
 pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
+}
+
+/// Whether something comes true before a slow machine's patience is over.
+pub fn soon(what: impl Fn() -> bool) -> bool {
+    let end = Instant::now() + Duration::from_secs(15);
+    while !what() {
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+/// Whether a process runs: not if it has ended and only waits to be reaped.
+pub fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// The number in a file that a script writes sooner or later.
+pub fn number_in(path: &Path) -> u32 {
+    let read = || std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+    assert!(soon(|| read().is_some()), "no number in {}", path.display());
+    read().unwrap()
 }
 
 /// An example that cargo has built beside this test.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -123,8 +123,31 @@ fn scope_id(scope: &str) -> Result<u32, String> {
     index.ok().and_then(|index| digits(index.trim())).ok_or_else(missing)
 }
 
+/// The file of a Unix socket, which goes when this does, unless somebody else's is there by then.
+/// That can be told apart for sure only while the socket is open.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    id: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn id(path: &Path) -> Option<(u64, u64)> {
+        let meta = fs::symlink_metadata(path).ok()?;
+        Some((meta.dev(), meta.ino()))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.id.is_some() && SocketFile::id(&self.path) == self.id {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// Listens at a Unix socket, in place of one that nobody listens at any more.
-pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+pub(crate) fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let named = |e: io::Error| {
         io::Error::new(e.kind(), format!("cannot listen on unix:{}: {e}", path.display()))
     };
@@ -138,14 +161,38 @@ pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
         // What is no socket is somebody's file; binding says so.
         _ => {}
     }
-    UnixListener::bind(path).map_err(named)
+    let listener = UnixListener::bind(path).map_err(named)?;
+    Ok((listener, SocketFile { path: path.to_owned(), id: SocketFile::id(path) }))
 }
 
-/// Takes a descriptor that was handed over, once.
-pub(crate) fn inherited(number: i32) -> io::Result<OwnedFd> {
-    sys::inherited(number).map_err(|e| {
-        io::Error::new(e.kind(), format!("fd:{number}: no descriptor was handed over: {e}"))
-    })
+/// The descriptors that were handed over, each of which can be taken once.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited(Vec<(i32, io::Result<OwnedFd>)>);
+
+impl Inherited {
+    /// Those that `addresses` name. Nothing may have been opened yet that stays open.
+    pub(crate) fn of<'a>(addresses: impl Iterator<Item = &'a Address>) -> Inherited {
+        let mut inherited = Inherited::default();
+        for at in addresses {
+            match at {
+                Address::Descriptor(n) if inherited.0.iter().all(|(it, _)| it != n) => {
+                    inherited.0.push((*n, sys::inherited(*n)));
+                }
+                _ => {}
+            }
+        }
+        inherited
+    }
+
+    pub(crate) fn take(&mut self, number: i32) -> io::Result<OwnedFd> {
+        let found = self.0.iter().position(|(n, _)| *n == number);
+        let (kind, why) = match found.map(|i| self.0.swap_remove(i).1) {
+            Some(Ok(fd)) => return Ok(fd),
+            Some(Err(e)) => (e.kind(), format!("no descriptor was handed over: {e}")),
+            None => (io::ErrorKind::InvalidInput, "it was given before".to_owned()),
+        };
+        Err(io::Error::new(kind, format!("fd:{number}: {why}")))
+    }
 }
 
 #[cfg(test)]
@@ -203,11 +250,21 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("ecohttpd-unix-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let path = dir.join("s");
-        let first = bind_unix(&path).unwrap();
+        let (first, file) = bind_unix(&path).unwrap();
         let taken = bind_unix(&path).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
         drop(first);
-        drop(bind_unix(&path).unwrap());
+        drop(file);
+        let (_second, file) = bind_unix(&path).unwrap();
+        drop(file);
+        assert!(!path.exists());
+        // One that somebody else has put in its place stays; they differ as long as both are open.
+        let (_third, file) = bind_unix(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let (_fourth, another) = bind_unix(&path).unwrap();
+        drop(file);
+        assert!(path.exists());
+        drop(another);
         fs::write(dir.join("f"), "mine").unwrap();
         assert!(bind_unix(&dir.join("f")).unwrap_err().to_string().contains("unix:"));
         assert_eq!(fs::read(dir.join("f")).unwrap(), b"mine");

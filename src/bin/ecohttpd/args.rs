@@ -184,6 +184,7 @@ pub(crate) enum Action {
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>, report: &mut Report) -> Action {
     let mut parser = lexopt::Parser::from_args(args);
     let mut args = Box::<Args>::default();
+    let mut seen = Seen::default();
     loop {
         match parser.next() {
             Ok(None) => break,
@@ -202,21 +203,27 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>, report: &mut Repor
                     Value(_) => continue, // above
                 };
                 let mut value = Given { parser: &mut parser, text: String::new() };
-                match option(&mut args, &name, &mut value, report) {
+                match option(&mut args, &name, &mut value, &mut seen, report) {
                     Ok(None) => {}
                     Ok(Some(print)) => return Action::Print(print),
                     Err(why) if value.text.is_empty() => report.mistake(format!("{name}: {why}")),
                     Err(why) => report.mistake(format!("{name} {}: {why}", value.text)),
                 }
             }
-            Err(e) => {
-                report.mistake(e.to_string());
-                break;
-            }
+            Err(e) => report.mistake(e.to_string()),
         }
     }
-    check(&mut args, report);
+    check(&mut args, &seen, report);
     Action::Serve(args)
+}
+
+/// What was given, be it wrong.
+#[derive(Default)]
+struct Seen {
+    http: bool,
+    https: bool,
+    /// Handlers of scripts, with their values.
+    handlers: Vec<String>,
 }
 
 /// The value of an option, once it is asked for.
@@ -266,11 +273,18 @@ fn option(
     args: &mut Args,
     name: &str,
     value: &mut Given<'_>,
+    seen: &mut Seen,
     report: &mut Report,
 ) -> Result<Option<String>, String> {
     match name {
-        "-p" | "--listen-http" => args.http.extend(Address::parse(&value.text()?)?),
-        "-s" | "--listen-https" => args.https.extend(Address::parse(&value.text()?)?),
+        "-p" | "--listen-http" => {
+            seen.http = true;
+            args.http.extend(Address::parse(&value.text()?)?);
+        }
+        "-s" | "--listen-https" => {
+            seen.https = true;
+            args.https.extend(Address::parse(&value.text()?)?);
+        }
         "-C" | "--cert" => args.cert = Some(value.path()?),
         "-K" | "--key" => args.key = Some(value.path()?),
         "-P" | "--ciphers" => {
@@ -385,11 +399,7 @@ fn option(
         }
         "-l" | "--lua-prefix" | "-L" | "--lua-handler" | "-o" | "--ucode-prefix" | "-O"
         | "--ucode-handler" => {
-            let text = value.text()?;
-            report.note(format!(
-                "{name} {text}: scripts run as CGI here, below {}, which is all that LuCI needs",
-                if args.cgi_prefix.is_empty() { "/" } else { &args.cgi_prefix }
-            ));
+            seen.handlers.push(format!("{name} {}", value.text()?));
         }
         "-u" | "--ubus-prefix" | "-U" | "--ubus-socket" | "-e" | "--events-retry" => {
             let text = value.text()?;
@@ -398,7 +408,10 @@ fn option(
         "-a" | "--no-ubusauth" | "-X" | "--ubus-cors" => {
             report.note(format!("{name}: {NO_UBUS}"));
         }
-        "-Y" => return Err("it is kept for the proxy of later versions of uhttpd".into()),
+        "-Y" => {
+            let _ = value.os(); // which belongs to it, whatever it is
+            return Err("it is kept for the proxy of later versions of uhttpd".into());
+        }
         _ => return Err("there is no such option".into()),
     }
     Ok(None)
@@ -453,7 +466,13 @@ fn decoded(text: &OsStr) -> Result<String, String> {
 }
 
 /// What does not go together.
-fn check(args: &mut Args, report: &mut Report) {
+fn check(args: &mut Args, seen: &Seen, report: &mut Report) {
+    for handler in &seen.handlers {
+        report.note(format!(
+            "{handler}: scripts run as CGI here, below {}, which is all that LuCI needs",
+            if args.cgi_prefix.is_empty() { "/" } else { &args.cgi_prefix }
+        ));
+    }
     if args.home == Path::new(".") {
         match Path::new(".").canonicalize() {
             Ok(home) => args.home = home,
@@ -471,10 +490,10 @@ fn check(args: &mut Args, report: &mut Report) {
     if args.access_log == Some(Destination::Stderr) && !args.foreground {
         report.note("--access-log stderr: without -f nobody sees it");
     }
-    if args.http.is_empty() && args.https.is_empty() && report.mistakes.is_empty() {
+    if !seen.http && !seen.https {
         report.mistake("-p or -s is missing: there is no address to listen at");
     }
-    if args.https.is_empty() {
+    if !seen.https {
         for (name, given) in [
             ("-C", args.cert.is_some()),
             ("-K", args.key.is_some()),
@@ -598,7 +617,7 @@ mod tests {
             ("-f -p 80 --access-log /tmp", "--access-log /tmp: a directory"),
             #[cfg(feature = "tls")]
             ("-s 443 -C c -K k -P HIGH:!aNULL", "-P HIGH:!aNULL: HIGH: no cipher suite"),
-            ("-f -p 80 -Y x", "-Y: it is kept for the proxy"),
+            ("-f -p 80 -Y x", "-Y x: it is kept for the proxy"),
             ("-f -p 80 -v", "-v: there is no such option"),
             ("-f -p 80 --nonsense", "--nonsense: there is no such option"),
             ("-f -p 80 stray", "stray: it belongs to no option"),

@@ -1,5 +1,7 @@
 //! To where a request is sent before anything is looked up: HTTPS (`-q`), another host (`-Q`).
 
+use std::borrow::Cow;
+
 use ecohttpd::{Connection, Request};
 
 use crate::address::Address;
@@ -62,12 +64,16 @@ fn without_port(host: &str) -> &str {
 }
 
 /// The path and query of a request target, which may be a whole URL.
-fn origin_form(target: &str) -> &str {
+fn origin_form(target: &str) -> Cow<'_, str> {
     if target.starts_with('/') {
-        return target;
+        return target.into();
     }
     let rest = target.split_once("://").map_or("", |(_, rest)| rest);
-    rest.find('/').and_then(|i| rest.get(i..)).unwrap_or("/")
+    match rest.find(['/', '?']).and_then(|i| rest.get(i..)) {
+        Some(rest) if rest.starts_with('/') => rest.into(),
+        Some(query) => format!("/{query}").into(),
+        None => "/".into(),
+    }
 }
 
 #[cfg(test)]
@@ -93,6 +99,7 @@ mod tests {
         assert_eq!(origin_form("/a?b"), "/a?b");
         assert_eq!(origin_form("http://h:1/a?b"), "/a?b");
         assert_eq!(origin_form("http://h"), "/");
+        assert_eq!(origin_form("http://h?a=/b"), "/?a=/b");
         assert_eq!(origin_form("*"), "/");
     }
 

@@ -13,7 +13,7 @@ use ecohttpd::{Connection, Handle, Options, Request, Server, Signal, Signals, St
 use smol::future::or;
 
 use crate::access::AccessLog;
-use crate::address::{self, Address};
+use crate::address::{self, Address, Inherited, SocketFile};
 use crate::args::Args;
 use crate::certificate::Files;
 use crate::cgi::Orphans;
@@ -42,6 +42,8 @@ fn say(log: &Log, what: impl ToString) -> Said {
 
 /// Serves until told to end.
 pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
+    // Before anything else is opened.
+    let inherited = Inherited::of(args.http.iter().chain(&args.https));
     keep_from_children();
     // From here on they wait to be heard: whoever is told where we listen may send one at once.
     hear().map_err(|e| say(&log, e))?;
@@ -52,7 +54,9 @@ pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
         },
         None => None,
     };
-    let (mut server, secure) = bind(&args, &log);
+    let mut own = Own { inherited, sockets: Vec::new() };
+    let (mut server, secure) = bind(&args, &mut own, &log);
+    let sockets = RefCell::new(own.sockets);
     if server.local_addrs().map_err(|e| say(&log, e))?.is_empty() {
         return Err(say(&log, "there is no address left to listen at"));
     }
@@ -81,14 +85,9 @@ pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
         orphans: Rc::new(Orphans::default()),
         log,
     };
-    let ended = ecohttpd::block_on(live(&args, &app, server, access_log.as_deref()));
+    let ended = ecohttpd::block_on(live(&args, &app, server, access_log.as_deref(), &sockets));
     if let Some(access_log) = &access_log {
         access_log.flush();
-    }
-    for path in args.http.iter().chain(&args.https) {
-        if let Address::Unix(path) = path {
-            let _ = fs::remove_file(path);
-        }
     }
     ended.map_err(|e| say(&app.log, e))
 }
@@ -103,6 +102,7 @@ async fn live(
     app: &App,
     server: Server,
     access_log: Option<&AccessLog>,
+    sockets: &RefCell<Vec<SocketFile>>,
 ) -> io::Result<()> {
     // Before any thread is there, so that all of them leave the signals to us; in the process that
     // is to hear them.
@@ -118,6 +118,8 @@ async fn live(
                 _ if draining => return Ok(()),
                 _ => {
                     draining = true;
+                    // Whoever comes next may want to listen there.
+                    sockets.take();
                     handle.drain();
                 }
             }
@@ -201,21 +203,24 @@ fn renew(args: &Args, app: &App, handle: &Handle) {
 
 /// Binds what can be bound, and says what cannot: an admin page at one address is better than none.
 /// Also the addresses that are for HTTPS.
-fn bind(args: &Args, log: &Log) -> (Server, Vec<Address>) {
+fn bind(args: &Args, own: &mut Own, log: &Log) -> (Server, Vec<Address>) {
     let mut server = Server::new(options(args));
     for at in args.http.iter().filter(|at| !at.is_superfluous()) {
         let bound = match at {
             Address::Tcp { at, .. } => server.try_bind(*at),
-            _ => adopted(at).and_then(|fd| server.try_adopt(fd)).map(|()| NOWHERE),
+            _ => own
+                .socket(at)
+                .and_then(|fd| server.try_adopt(fd).map_err(|e| named(at, &e)))
+                .map(|()| NOWHERE),
         };
         listening(at, bound, log);
     }
-    let secure = bind_https(&mut server, args, log);
+    let secure = bind_https(&mut server, args, own, log);
     (server, secure)
 }
 
 #[cfg(feature = "tls")]
-fn bind_https(server: &mut Server, args: &Args, log: &Log) -> Vec<Address> {
+fn bind_https(server: &mut Server, args: &Args, own: &mut Own, log: &Log) -> Vec<Address> {
     let tls = match crate::certificate::load(args) {
         Some(Ok(tls)) => tls,
         Some(Err(e)) => {
@@ -228,7 +233,10 @@ fn bind_https(server: &mut Server, args: &Args, log: &Log) -> Vec<Address> {
     for at in args.https.iter().filter(|at| !at.is_superfluous()) {
         let bound = match at {
             Address::Tcp { at, .. } => server.try_bind_tls(*at, &tls),
-            _ => adopted(at).and_then(|fd| server.try_adopt_tls(fd, &tls)).map(|()| NOWHERE),
+            _ => own
+                .socket(at)
+                .and_then(|fd| server.try_adopt_tls(fd, &tls).map_err(|e| named(at, &e)))
+                .map(|()| NOWHERE),
         };
         secure.extend(listening(at, bound, log));
     }
@@ -236,7 +244,7 @@ fn bind_https(server: &mut Server, args: &Args, log: &Log) -> Vec<Address> {
 }
 
 #[cfg(not(feature = "tls"))]
-fn bind_https(_: &mut Server, _: &Args, _: &Log) -> Vec<Address> {
+fn bind_https(_: &mut Server, _: &Args, _: &mut Own, _: &Log) -> Vec<Address> {
     Vec::new()
 }
 
@@ -256,12 +264,28 @@ fn listening(at: &Address, bound: io::Result<SocketAddr>, log: &Log) -> Option<A
     Some(at)
 }
 
-/// The listening socket at an address that is not one of TCP.
-fn adopted(at: &Address) -> io::Result<OwnedFd> {
-    match at {
-        Address::Unix(path) => address::bind_unix(path).map(Into::into),
-        Address::Descriptor(n) => address::inherited(*n),
-        Address::Tcp { .. } => Err(io::ErrorKind::InvalidInput.into()),
+fn named(at: &Address, e: &io::Error) -> io::Error {
+    io::Error::new(e.kind(), format!("{at}: {e}"))
+}
+
+/// What is listened at that is not TCP's.
+struct Own {
+    inherited: Inherited,
+    sockets: Vec<SocketFile>,
+}
+
+impl Own {
+    /// The listening socket at an address that is not one of TCP.
+    fn socket(&mut self, at: &Address) -> io::Result<OwnedFd> {
+        match at {
+            Address::Unix(path) => {
+                let (listener, file) = address::bind_unix(path)?;
+                self.sockets.push(file);
+                Ok(listener.into())
+            }
+            Address::Descriptor(n) => self.inherited.take(*n),
+            Address::Tcp { .. } => Err(io::ErrorKind::InvalidInput.into()),
+        }
     }
 }
 
@@ -313,6 +337,5 @@ fn detach() -> io::Result<()> {
     std::env::set_current_dir("/")?;
     rustix::stdio::dup2_stdin(null.as_fd())?;
     rustix::stdio::dup2_stdout(null.as_fd())?;
-    rustix::stdio::dup2_stderr(null.as_fd())?;
     Ok(())
 }

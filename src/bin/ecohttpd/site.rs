@@ -142,25 +142,30 @@ impl Site {
             done => done,
         };
         match found {
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(Target::Forbidden),
+            Err(e) if is_forbidden(&e) => Ok(Target::Forbidden),
             done => done,
         }
     }
 
     /// A file that was found, unless it is to be run.
     fn found(&self, file: OpenFile, path: &[u8]) -> io::Result<Target> {
+        if file.is_dir() {
+            return Ok(Target::File(file));
+        }
         // What not everybody may read is not for everybody in the net, as uhttpd has it.
-        if file.metadata().mode() & 0o004 == 0 {
+        if !file.is_file() || file.metadata().mode() & 0o004 == 0 {
             return Ok(Target::Forbidden);
         }
         match self.interpreter(path) {
-            Some(interpreter) if file.is_file() => Ok(Target::Script(Script {
+            // Nothing is unpacked to be run.
+            Some(_) if file.is_packed() => Ok(Target::Missing),
+            Some(interpreter) => Ok(Target::Script(Script {
                 path: file.path().to_owned(),
                 name: path.to_owned(),
                 info: Vec::new(),
                 interpreter: Some(interpreter.to_owned()),
             })),
-            _ => Ok(Target::File(file)),
+            None => Ok(Target::File(file)),
         }
     }
 
@@ -228,6 +233,7 @@ impl Site {
                     }
                 }
                 Err(e) if is_missing(&e) => return Ok(Target::Missing),
+                Err(e) if is_forbidden(&e) => return Ok(Target::Forbidden),
                 Err(e) => return Err(e),
             };
             if !is_file {
@@ -250,6 +256,12 @@ impl Site {
 fn is_missing(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
         || e.raw_os_error() == Some(libc::ENAMETOOLONG)
+}
+
+/// What may not be read, a link that leads to itself, a socket.
+fn is_forbidden(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::PermissionDenied
+        || matches!(e.raw_os_error(), Some(libc::ELOOP | libc::ENXIO))
 }
 
 /// Whether `path` is `prefix` or something below it. Below nothing is everything.

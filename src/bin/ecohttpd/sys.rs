@@ -5,6 +5,8 @@
 use std::ffi::{CStr, CString, c_char};
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::{fmt, io, ptr};
 
@@ -15,10 +17,15 @@ fn check(result: c_int) -> io::Result<c_int> {
 }
 
 /// Takes a descriptor that this process was started with.
+///
+/// Nobody else may have taken it, and nothing may have been opened since that stays open.
 pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: F_DUPFD_CLOEXEC takes any number, and fails if it is no open descriptor; it returns a
-    // new descriptor that nobody else owns, or -1, which does not get past `check`.
-    unsafe { Ok(OwnedFd::from_raw_fd(check(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3))?)) }
+    // SAFETY: F_SETFD takes any number, and fails if it is no open descriptor. One that is open was
+    // there from the start, as the caller has it, so that nobody in this process owns it.
+    unsafe {
+        check(libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
 }
 
 /// Makes a descriptor that this process was started with end with it.
@@ -52,6 +59,24 @@ pub(crate) fn become_user(name: &str, uid: u32, gid: u32) -> io::Result<()> {
         check(libc::setuid(uid))?;
     }
     Ok(())
+}
+
+/// Lets a program hear all signals from its start, though some are blocked here.
+pub(crate) fn unblock_signals(command: &mut Command) {
+    let unblock = || {
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `none` is room for a set that sigemptyset fills; sigprocmask only reads it, and
+        // takes the null pointer for a mask that nobody wants back.
+        unsafe {
+            libc::sigemptyset(none.as_mut_ptr());
+            check(libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()))?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it does nothing but two calls that are async-signal-safe.
+    unsafe {
+        command.pre_exec(unblock);
+    }
 }
 
 // A library of its own with glibc, a part of libc with musl.

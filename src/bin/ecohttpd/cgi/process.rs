@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::env::Environment;
 use crate::site::Script;
+use crate::sys;
 
 /// What a script reads.
 pub(crate) enum Input {
@@ -70,6 +71,7 @@ impl Process {
             Input::File(file) => file.into(),
         });
         command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+        sys::unblock_signals(&mut command);
         let mut child = command.spawn()?;
         let mut watched = || -> io::Result<_> {
             let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;

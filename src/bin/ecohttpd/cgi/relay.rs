@@ -188,7 +188,8 @@ impl<'a> Relay<'a> {
         };
         let input = async {
             if let (Some(stdin), false) = (&*stdin, untaken.is_empty()) {
-                return Event::Taken(stdin.write(untaken).await);
+                let taken = async { Event::Taken(stdin.write(untaken).await) };
+                return or(taken, gone(con, client_ended)).await;
             }
             if *body_open {
                 return Event::Body(con.read_body().await.map(|piece| {
@@ -196,11 +197,7 @@ impl<'a> Relay<'a> {
                     piece.len()
                 }));
             }
-            if client_ended {
-                return pending().await;
-            }
-            con.hung_up().await;
-            Event::Gone
+            gone(con, client_ended).await
         };
         let event = or(output, or(input, ended));
         if clients_turn {
@@ -355,4 +352,13 @@ impl<'a> Relay<'a> {
         self.why = why;
         Error::Status(Status::BAD_GATEWAY, "script")
     }
+}
+
+/// Waits until the client has ended its side, unless that is known.
+async fn gone(con: &Connection, is_known: bool) -> Event {
+    if is_known {
+        return pending().await;
+    }
+    con.hung_up().await;
+    Event::Gone
 }
