@@ -265,10 +265,11 @@ impl Response {
         let code = std::str::from_utf8(&digits).unwrap_or("500");
         let reason = self.reason.as_deref().unwrap_or(self.status.reason());
         line(&["HTTP/1.1 ", code, " ", reason]);
-        if !self.has("date") {
+        let always = |name: &str| it.always.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+        if !self.has("date") && !always("date") {
             line(&["Date: ", it.date]);
         }
-        if !it.server.is_empty() && !self.has("server") {
+        if !it.server.is_empty() && !self.has("server") && !always("server") {
             line(&["Server: ", it.server]);
         }
         match (it.keep_alive, self.http10) {
@@ -365,6 +366,21 @@ mod tests {
         let keep_alive = response.begin(length, false);
         let it = Circumstances { date: "now", server: "", always: &[], keep_alive };
         String::from_utf8(response.head(&it)).unwrap()
+    }
+
+    #[test]
+    fn fields_of_every_response_come_once() {
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let always = [field("Server", "mine"), field("date", "then"), field("X-A", "1")];
+        let it = Circumstances { date: "now", server: "ours", always: &always, keep_alive: true };
+        let mut r = Response::new(false, false);
+        r.set_field("x-a", b"2", true).unwrap();
+        r.begin(Some(0), false);
+        let head = String::from_utf8(r.head(&it)).unwrap();
+        assert_eq!(
+            head,
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nServer: mine\r\ndate: then\r\nx-a: 2\r\n\r\n"
+        );
     }
 
     #[test]

@@ -83,8 +83,11 @@ pub(crate) fn adopted(fd: OwnedFd, setup: &Setup<'_>) -> io::Result<Socket> {
     at(WHAT, rustix::io::ioctl_fionbio(&fd, true))?;
     at(WHAT, rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC))?;
     let domain = at(WHAT, sockopt::socket_domain(&fd))?;
-    if setup.keepalive && matches!(domain, AddressFamily::INET | AddressFamily::INET6) {
+    let is_tcp = matches!(domain, AddressFamily::INET | AddressFamily::INET6);
+    if setup.keepalive && is_tcp {
         at(WHAT, set_tcp(&fd, setup))?;
+    } else if setup.nodelay && is_tcp {
+        at(WHAT, sockopt::set_tcp_nodelay(&fd, true))?;
     }
     Socket::adopt(&Reactor::current()?, fd)
 }

@@ -292,17 +292,12 @@ impl Own {
 fn options(args: &Args) -> Options {
     let probing = args.tcp_keepalive > 0;
     let probes = |n: u32| probing.then_some(n);
-    let is_server = |name: &str| name.eq_ignore_ascii_case("server");
-    let server = args.headers.iter().rfind(|(name, _)| is_server(name));
-    let headers = args.headers.iter().filter(|(name, _)| !is_server(name));
-    let defaults = Options::default();
     Options {
         docroot: args.home.clone(),
         gzip: args.gzip,
         no_symlinks: args.no_symlinks,
         error_pages: true,
-        server: server.map_or(defaults.server, |(_, value)| value.clone()),
-        headers: headers.cloned().collect(),
+        headers: args.headers.clone(),
         ipv6_v6only: true,
         freebind: true,
         // As uhttpd sets them, all of them together.
