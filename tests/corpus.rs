@@ -30,7 +30,7 @@ fn launcher() -> Process {
         let file = File::options().append(true).open(format!("{www}/{name}")).unwrap();
         file.set_modified(modified).unwrap();
     }
-    Process::launcher(&["-f", "-p", "127.0.0.1:0", "-h", &www])
+    Process::launcher(&["-f", "-D", "-p", "127.0.0.1:0", "-h", &www])
 }
 
 /// The names of the cases, each of which has both of its files.

@@ -10,7 +10,7 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use common::{Client, Dir, Process};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Somebody whom every system has.
 const USER: &str = "nobody";
@@ -57,6 +57,29 @@ fn start(dir: &Dir, more: &[&str]) -> Process {
     // It listens before it has become anybody.
     assert_eq!(Client::connect(process.addr).get("/f.txt", "").text(), "content");
     process
+}
+
+/// A daemon, killed when this goes.
+struct Daemon(Option<Pid>);
+
+impl Daemon {
+    /// The process whose command line names the directory, which nobody else's does.
+    fn of(dir: &Dir) -> Daemon {
+        let mut pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+            let cmdline = String::from_utf8(fs::read(entry.path().join("cmdline")).ok()?).ok()?;
+            let is_it = cmdline.split('\0').any(|arg| arg == dir.text());
+            is_it.then(|| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))?
+        });
+        Daemon(pids.next())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
 }
 
 /// The words behind a name in what /proc tells of a process.
@@ -149,21 +172,20 @@ fn a_daemon_becomes_the_user_too() {
         return;
     };
     let dir = docroot();
-    script(&dir, "cgi-bin/id", "id -u; id -g; echo $PPID");
-    let output = Command::new(env!("CARGO_BIN_EXE_ecohttpd"))
+    script(&dir, "cgi-bin/id", "id -u; id -g");
+    let said = dir.path("said");
+    let status = Command::new(env!("CARGO_BIN_EXE_ecohttpd"))
         .args(["-p", "127.0.0.1:0", "-Z", USER, "-c", "/dev/null", "-h", dir.text()])
         .stdin(Stdio::null())
-        .output()
+        .stderr(File::create(&said).unwrap())
+        .status()
         .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
+    let daemon = Daemon::of(&dir);
+    assert!(status.success() && daemon.0.is_some(), "{status}");
+    let said = fs::read_to_string(said).unwrap();
     let addr = said.trim().rsplit(' ').next().unwrap().parse().expect(&said);
     let text = Client::connect(addr).get("/cgi-bin/id", "").text().to_owned();
-    let lines: Vec<_> = text.lines().collect();
-    // Before anything else is asked, so that it ends in any case.
-    let daemon = rustix::process::Pid::from_raw(lines[2].parse().unwrap()).unwrap();
-    rustix::process::kill_process(daemon, Signal::TERM).unwrap();
-    assert_eq!(lines[..2], [uid.to_string(), gid.to_string()]);
+    assert_eq!(text, format!("{uid}\n{gid}\n"));
 }
 
 #[test]

@@ -24,6 +24,11 @@ pub(crate) enum Address {
     Unix(PathBuf),
     /// A listening socket that whoever started us has opened.
     Descriptor(i32),
+    /// A name that nobody knows the address of, as it may be before the network is up.
+    Unknown {
+        name: String,
+        why: String,
+    },
 }
 
 impl fmt::Display for Address {
@@ -32,6 +37,7 @@ impl fmt::Display for Address {
             Address::Tcp { at, .. } => at.fmt(f),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
             Address::Descriptor(n) => write!(f, "fd:{n}"),
+            Address::Unknown { name, .. } => f.write_str(name),
         }
     }
 }
@@ -83,10 +89,14 @@ impl Address {
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return Ok(vec![tcp(SocketAddr::new(ip, port), false)]);
         }
-        let found = (bare, port).to_socket_addrs().map_err(|e| e.to_string())?;
-        let mut found: Vec<_> = found.map(|at| tcp(at, false)).collect();
+        // Others may have an address, and an admin page at one is better than none.
+        let unknown = |why: String| vec![Address::Unknown { name: text.to_owned(), why }];
+        let mut found: Vec<_> = match (bare, port).to_socket_addrs() {
+            Ok(found) => found.map(|at| tcp(at, false)).collect(),
+            Err(e) => return Ok(unknown(e.to_string())),
+        };
         found.dedup();
-        if found.is_empty() { Err("it has no address".into()) } else { Ok(found) }
+        Ok(if found.is_empty() { unknown("it has no address".into()) } else { found })
     }
 
     /// The port, if it has one.
@@ -241,6 +251,8 @@ mod tests {
             let mistake = Address::parse(text).unwrap_err();
             assert!(mistake.contains(why), "{text}: {mistake}");
         }
+        let unknown = Address::parse("no-such-name.invalid:80").unwrap();
+        assert!(matches!(&unknown[..], [Address::Unknown { name, .. }] if name.ends_with(":80")));
         let long = format!("unix:/{}", "x".repeat(107));
         assert!(Address::parse(&long).unwrap_err().contains("107 bytes"));
     }

@@ -467,6 +467,13 @@ fn decoded(text: &OsStr) -> Result<String, String> {
 
 /// What does not go together.
 fn check(args: &mut Args, seen: &Seen, report: &mut Report) {
+    if args.check {
+        for at in args.http.iter().chain(&args.https) {
+            if let Address::Unknown { why, .. } = at {
+                report.note(format!("cannot listen on {at}: {why}"));
+            }
+        }
+    }
     for handler in &seen.handlers {
         report.note(format!(
             "{handler}: scripts run as CGI here, below {}, which is all that LuCI needs",

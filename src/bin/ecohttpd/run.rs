@@ -54,6 +54,8 @@ pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
         },
         None => None,
     };
+    // Before they are read, so that nothing is missed that comes while they are.
+    let files = RefCell::new(Files::of(&args));
     let mut own = Own { inherited, sockets: Vec::new() };
     let (mut server, secure) = bind(&args, &mut own, &log);
     let sockets = RefCell::new(own.sockets);
@@ -85,7 +87,8 @@ pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
         orphans: Rc::new(Orphans::default()),
         log,
     };
-    let ended = ecohttpd::block_on(live(&args, &app, server, access_log.as_deref(), &sockets));
+    let ended =
+        ecohttpd::block_on(live(&args, &app, server, access_log.as_deref(), &files, &sockets));
     if let Some(access_log) = &access_log {
         access_log.flush();
     }
@@ -102,18 +105,18 @@ async fn live(
     app: &App,
     server: Server,
     access_log: Option<&AccessLog>,
+    files: &RefCell<Files>,
     sockets: &RefCell<Vec<SocketFile>>,
 ) -> io::Result<()> {
     // Before any thread is there, so that all of them leave the signals to us; in the process that
     // is to hear them.
     let signals = hear()?;
     let handle = server.handle();
-    let files = RefCell::new(Files::of(args));
     let steer = async {
         let mut draining = false;
         loop {
             match signals.next().await? {
-                Signal::Hangup => reload(args, app, &handle, access_log, &files),
+                Signal::Hangup => reload(args, app, &handle, access_log, files),
                 // Whoever cannot wait says so again.
                 _ if draining => return Ok(()),
                 _ => {
@@ -284,6 +287,10 @@ impl Own {
                 Ok(listener.into())
             }
             Address::Descriptor(n) => self.inherited.take(*n),
+            Address::Unknown { why, .. } => {
+                let why = format!("cannot listen on {at}: {why}");
+                Err(io::Error::new(io::ErrorKind::AddrNotAvailable, why))
+            }
             Address::Tcp { .. } => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
@@ -332,5 +339,6 @@ fn detach() -> io::Result<()> {
     std::env::set_current_dir("/")?;
     rustix::stdio::dup2_stdin(null.as_fd())?;
     rustix::stdio::dup2_stdout(null.as_fd())?;
+    rustix::stdio::dup2_stderr(null.as_fd())?;
     Ok(())
 }
