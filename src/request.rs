@@ -69,7 +69,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`](crate::Error::Malformed) for what is no such target; the request is
+    /// [`Error::Malformed`] for what is no such target; the request is
     /// then as it was.
     pub fn rewrite(&mut self, target: &str) -> Result {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));

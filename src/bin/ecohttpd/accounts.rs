@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// No file of accounts or settings is larger than this.
@@ -55,7 +56,12 @@ impl Table {
 /// A whole file, if it is of reasonable size.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(path)?.take(MOST + 1).read_to_end(&mut text)?;
+    // Whoever opens a pipe waits for somebody to write to it.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    file.take(MOST + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MOST {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }

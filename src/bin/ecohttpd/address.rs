@@ -24,7 +24,8 @@ pub(crate) enum Address {
     Unix(PathBuf),
     /// A listening socket that whoever started us has opened.
     Descriptor(i32),
-    /// A name that nobody knows the address of, as it may be before the network is up.
+    /// A name that nobody knows the address of, or an interface that is not there, as it may be
+    /// before the network is up.
     Unknown {
         name: String,
         why: String,
@@ -83,8 +84,10 @@ impl Address {
         };
         if let Some((ip, scope)) = bare.split_once('%') {
             let ip: Ipv6Addr = ip.parse().map_err(|_| "a scope is for IPv6 addresses only")?;
-            let at = SocketAddrV6::new(ip, port, 0, scope_id(scope)?);
-            return Ok(vec![tcp(at.into(), false)]);
+            return Ok(match scope_id(scope) {
+                Ok(scope) => vec![tcp(SocketAddrV6::new(ip, port, 0, scope).into(), false)],
+                Err(why) => vec![Address::Unknown { name: text.to_owned(), why }],
+            });
         }
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return Ok(vec![tcp(SocketAddr::new(ip, port), false)]);
@@ -240,8 +243,6 @@ mod tests {
             (":80", "the address before the colon is missing"),
             ("::1:80", "an IPv6 address takes brackets"),
             ("[::1:80", "a bracket is missing"),
-            ("[fe80::1%nosuch0]:80", "there is no interface nosuch0"),
-            ("[fe80::1%../lo]:80", "there is no interface"),
             ("[127.0.0.1%lo]:80", "a scope is for IPv6"),
             ("unix:", "the path of the socket is missing"),
             ("fd:2", "the descriptor is no number from 3 on"),
@@ -250,6 +251,11 @@ mod tests {
         ] {
             let mistake = Address::parse(text).unwrap_err();
             assert!(mistake.contains(why), "{text}: {mistake}");
+        }
+        for scope in ["nosuch0", "../lo", ""] {
+            let unknown = Address::parse(&format!("[fe80::1%{scope}]:80")).unwrap();
+            let why = format!("there is no interface {scope}");
+            assert!(matches!(&unknown[..], [Address::Unknown { why: it, .. }] if *it == why));
         }
         let unknown = Address::parse("no-such-name.invalid:80").unwrap();
         assert!(matches!(&unknown[..], [Address::Unknown { name, .. }] if name.ends_with(":80")));

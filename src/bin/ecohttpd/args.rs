@@ -8,6 +8,8 @@ use lexopt::prelude::*;
 use crate::access::{Destination, Format};
 use crate::address::Address;
 use crate::report::Report;
+use crate::site::check_interpreter;
+use crate::url;
 use crate::user::User;
 
 /// What `--help` prints.
@@ -168,7 +170,10 @@ impl Args {
     /// The configuration file to read, if any.
     pub(crate) fn config(&self) -> Option<&Path> {
         let usual = Path::new(CONFIG);
-        self.config.as_deref().or_else(|| usual.exists().then_some(usual))
+        // One that may be there and cannot be looked at is not one that is not there.
+        let missing = |e: std::io::Error| e.kind() == std::io::ErrorKind::NotFound;
+        let is_missing = || usual.symlink_metadata().is_err_and(missing);
+        self.config.as_deref().or_else(|| (!is_missing()).then_some(usual))
     }
 }
 
@@ -264,7 +269,8 @@ impl Given<'_> {
     /// A path of URLs.
     fn url_path(&mut self) -> Result<String, String> {
         let text = self.text()?;
-        if text.starts_with('/') { Ok(text) } else { Err("it does not begin with /".into()) }
+        url::check_path(&text)?;
+        Ok(text)
     }
 }
 
@@ -323,12 +329,16 @@ fn option(
         }
         "-I" | "--index-page" => {
             let index = value.text()?;
-            if index.is_empty() || index.starts_with('/') || index.split('/').any(|s| s == "..") {
+            if url::check_path(&format!("/{index}")).is_err() || index.ends_with('/') {
                 return Err("not the name of a file in every directory".into());
             }
             args.index.push(index);
         }
-        "-E" | "--error-page" => args.error_page = Some(value.url_path()?),
+        "-E" | "--error-page" => {
+            let page = value.text()?;
+            url::check_target(&page)?;
+            args.error_page = Some(page);
+        }
         "-S" | "--no-symlinks" => args.no_symlinks = true,
         "-D" | "--no-dirlists" => args.no_dirlists = true,
         "-b" | "--charset" => {
@@ -356,7 +366,7 @@ fn option(
                 return Err("the extension does not begin with a dot".into());
             }
             let path = absolute(path).map_err(|e| e.to_string())?;
-            std::fs::metadata(&path).map_err(|e| e.to_string())?;
+            check_interpreter(&path)?;
             args.interpreters.push((extension.to_owned(), path));
         }
         "-y" | "--alias" => {
@@ -365,9 +375,8 @@ fn option(
                 Some((alias, to)) => (alias, Some(to)),
                 None => (&*text, None),
             };
-            if !alias.starts_with('/') || to.is_some_and(|to| !to.starts_with('/')) {
-                return Err("a path that does not begin with /".into());
-            }
+            url::check_path(alias)?;
+            to.map_or(Ok(()), url::check_path)?;
             let trim = |path: &str| path.trim_end_matches('/').to_owned();
             // The last one that fits counts, as in uhttpd.
             args.aliases.insert(0, (trim(alias), to.map(trim)));
@@ -433,7 +442,7 @@ fn header(text: &str) -> Result<(String, String), String> {
     if name.is_empty() || !name.bytes().all(token) {
         return Err("the name before the colon is not one of a header".into());
     }
-    if ["content-length", "transfer-encoding", "connection"]
+    if ["content-length", "transfer-encoding", "connection", "keep-alive", "upgrade"]
         .iter()
         .any(|framing| name.eq_ignore_ascii_case(framing))
     {
@@ -611,8 +620,8 @@ mod tests {
             ("-f -p 80 -i .sh", "-i .sh: it has no ="),
             ("-f -p 80 -i sh=/bin/sh", "-i sh=/bin/sh: the extension"),
             ("-f -p 80 -i .sh=/nonexistent", "-i .sh=/nonexistent: No such file"),
-            ("-f -p 80 -y x", "-y x: a path that does not begin with /"),
-            ("-f -p 80 -y /x=y", "-y /x=y: a path that does not begin with /"),
+            ("-f -p 80 -y x", "-y x: it does not begin with /"),
+            ("-f -p 80 -y /x=y", "-y /x=y: it does not begin with /"),
             ("-f -p 80 -Q x", "-Q x: it has no ="),
             ("-f -p 80 -Q x=ftp://y", "-Q x=ftp://y: the URL does not begin"),
             ("-f -p 80 --redirect-status 303", "--redirect-status 303: it is none of"),

@@ -12,7 +12,11 @@ use crate::report::Report;
 pub(crate) fn check(args: &Args, report: &mut Report) {
     #[cfg(feature = "tls")]
     if let Some(Err(e)) = load(args) {
-        report.note(format!("no HTTPS: {e}"));
+        let why = format!("no HTTPS: {e}");
+        match args.http.is_empty() {
+            true => report.mistake(why),
+            false => report.note(why),
+        }
     }
     let _ = (args, report);
 }

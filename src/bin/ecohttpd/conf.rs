@@ -1,6 +1,5 @@
 //! The configuration file: what uhttpd reads of busybox's httpd.conf.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::accounts::{self, Accounts};
@@ -104,6 +103,9 @@ impl Conf {
             "E404" if !is_name || !value.starts_with('/') => {
                 return Err("the path of an error page begins with a slash".to_owned());
             }
+            "E404" if crate::url::check_target(value).is_err() => {
+                crate::url::check_target(value)?;
+            }
             "E404" => self.error_page = Some(value.to_owned()),
             _ if key.starts_with('*') => return self.interpreter(key.get(1..), value),
             _ => return Err("there is no such setting".to_owned()),
@@ -123,11 +125,7 @@ impl Conf {
         if self.interpreters.iter().any(|(it, _)| it == ext) {
             return Err("there is an interpreter for them already".to_owned());
         }
-        match fs::metadata(path) {
-            Ok(meta) if meta.is_file() => {}
-            Ok(_) => return Err("the interpreter is no file".to_owned()),
-            Err(e) => return Err(e.to_string()),
-        }
+        crate::site::check_interpreter(path.as_ref())?;
         self.interpreters.push((ext.to_owned(), path.into()));
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::{fs, io};
 
+use crate::slots::Slots;
 use ecohttpd::{Connection, Request};
 use rustix::io::Errno;
 
@@ -30,10 +31,14 @@ pub(crate) async fn answer(
     req: &Request,
     dir: PathBuf,
     charset: &str,
+    reading: &Slots,
 ) -> ecohttpd::Result {
     let options = con.options();
     let confines = options.no_symlinks.then(|| options.docroot.clone());
+    // One at a time, so that whatever else waits for the helper thread waits for one at most.
+    let turn = reading.take().await;
     let listing = ecohttpd::unblock(move || Listing::read(&dir, confines.as_deref())).await?;
+    drop(turn);
     let json = accept::prefers_json(req.header_all("accept"));
     let page = Page { path: req.path_bytes(), charset, json };
     let (kind, charset) =

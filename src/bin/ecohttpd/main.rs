@@ -25,6 +25,7 @@ mod slots;
 mod sys;
 mod text;
 mod turn;
+mod url;
 mod user;
 
 use std::env;

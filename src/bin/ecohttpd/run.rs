@@ -1,7 +1,7 @@
 //! The life of the server: bound, handed to a user, sent to the background, reloaded, ended.
 
 use std::cell::RefCell;
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::future::pending;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -44,7 +44,8 @@ fn say(log: &Log, what: impl ToString) -> Said {
 pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
     // Before anything else is opened.
     let inherited = Inherited::of(args.http.iter().chain(&args.https));
-    keep_from_children();
+    // It is not for scripts, whoever forgot to say so.
+    sys::keep_from_children();
     // From here on they wait to be heard: whoever is told where we listen may send one at once.
     hear().map_err(|e| say(&log, e))?;
     let access_log = match &args.access_log {
@@ -84,6 +85,7 @@ pub(crate) fn run(args: Args, site: Site, log: Log) -> Result<(), Said> {
         redirect_status: Status::new(args.redirect_status).unwrap_or(Status::TEMPORARY_REDIRECT),
         scripts: Slots::new(args.max_requests),
         spools: Slots::new(args.max_requests),
+        listings: Slots::new(1),
         orphans: Rc::new(Orphans::default()),
         log,
     };
@@ -167,6 +169,10 @@ fn reload(
 ) {
     let mut report = Report::default();
     let site = Site::load(args, &mut report);
+    // To guard nothing any more is too much for a file that has gone, be it for a moment.
+    if let (Some(path), None) = (&app.site.borrow().config, &site.config) {
+        report.mistake(format!("{}: it is not there any more", path.display()));
+    }
     report.notes.iter().chain(&report.mistakes).for_each(|line| app.log.line(line));
     if report.mistakes.is_empty() {
         app.site.replace(Rc::new(site));
@@ -319,16 +325,6 @@ fn options(args: &Args) -> Options {
         body_timeout: args.network_timeout,
         write_timeout: args.network_timeout,
         ..Options::default()
-    }
-}
-
-/// What this process was started with is not for scripts, whoever forgot to say so.
-fn keep_from_children() {
-    for entry in fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
-        let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        if let Some(number @ 3..) = number {
-            sys::keep_from_children(number);
-        }
     }
 }
 

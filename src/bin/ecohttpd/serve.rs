@@ -28,6 +28,7 @@ pub(crate) struct App {
     pub(crate) redirect_status: Status,
     pub(crate) scripts: Slots,
     pub(crate) spools: Slots,
+    pub(crate) listings: Slots,
     pub(crate) orphans: Rc<Orphans>,
     pub(crate) log: Log,
 }
@@ -134,7 +135,7 @@ async fn step(
         }
         Target::Directory(dir) => {
             if matches!(req.method(), "GET" | "HEAD") {
-                Box::pin(listing::answer(con, req, dir, &site.charset)).await?;
+                Box::pin(listing::answer(con, req, dir, &site.charset, &app.listings)).await?;
             } else {
                 con.add_header("Allow", "GET, HEAD")?;
                 con.answer(Status::METHOD_NOT_ALLOWED).await?;
@@ -183,6 +184,9 @@ async fn is_admitted(
     path: &[u8],
     visit: &mut Visit,
 ) -> Result<bool> {
+    // What is a packed form of a guarded file is guarded, too.
+    let stem = [".gz", ".br", ".zst"].iter().find_map(|end| path.strip_suffix(end.as_bytes()));
+    let path = if site.realms.guards(path) { path } else { stem.unwrap_or(path) };
     if !site.realms.guards(path) {
         return Ok(true);
     }

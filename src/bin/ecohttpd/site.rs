@@ -16,6 +16,8 @@ use crate::rules::Rules;
 
 /// The configuration as requests see it. A reload makes another one.
 pub(crate) struct Site {
+    /// The configuration file that was read.
+    pub(crate) config: Option<PathBuf>,
     pub(crate) docroot: PathBuf,
     index: Vec<String>,
     pub(crate) error_page: Option<String>,
@@ -74,6 +76,7 @@ impl Site {
         let mut interpreters = args.interpreters.clone();
         interpreters.extend(conf.interpreters);
         Site {
+            config: args.config().map(Path::to_owned),
             docroot: args.home.clone(),
             index,
             error_page: conf.error_page.or_else(|| args.error_page.clone()),
@@ -173,9 +176,16 @@ impl Site {
     async fn index(&self, con: &Connection, path: &[u8]) -> io::Result<Target> {
         let dir = self.place(path);
         for name in &self.index {
+            let joined = [path, name.as_bytes()].concat();
+            if is_below(&joined, self.cgi_prefix.as_bytes()) {
+                match self.program(&joined).await? {
+                    Target::Missing => continue,
+                    found => return Ok(found),
+                }
+            }
             match con.open(dir.join(name)).await {
                 Ok(file) if file.is_file() => {
-                    return self.found(file, &[path, name.as_bytes()].concat());
+                    return self.found(file, &joined);
                 }
                 Err(e) if !is_missing(&e) => return Err(e),
                 _ => {}
@@ -246,10 +256,30 @@ impl Site {
             let (name, info) = (name.to_owned(), info.to_owned());
             return Ok(Target::Script(Script { path: place, name, info, interpreter }));
         }
+        // A directory of programs is not listed, but one of them may stand for it.
+        if path.ends_with(b"/") {
+            for name in &self.index {
+                let joined = [path, name.as_bytes()].concat();
+                match Box::pin(self.program(&joined)).await? {
+                    Target::Missing => {}
+                    found => return Ok(found),
+                }
+            }
+        }
         match OpenFile::open(self.place(path)).await {
             Err(e) if is_missing(&e) => Ok(Target::Missing),
             _ => Ok(Target::Forbidden),
         }
+    }
+}
+
+/// Looks at a program that files are to be run by.
+pub(crate) fn check_interpreter(path: &Path) -> Result<(), String> {
+    match std::fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => Err("the interpreter is no file".into()),
+        Ok(meta) if meta.mode() & 0o111 == 0 => Err("the interpreter cannot be run".into()),
+        Ok(_) => Ok(()),
+        Err(e) => Err(e.to_string()),
     }
 }
 

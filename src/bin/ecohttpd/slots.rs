@@ -57,6 +57,11 @@ impl Slots {
         Slot(self)
     }
 
+    /// Whether somebody waits for a place.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.waiting.borrow().is_empty()
+    }
+
     /// Wakes those whose turn it is.
     fn wake(&self) {
         let wakers: Vec<_> = {

@@ -70,7 +70,7 @@ impl Environment {
             env.set("HTTP_AUTH_USER", user);
             env.set("HTTP_AUTH_PASS", password);
         }
-        if let Some(kind) = req.header_bytes("content-type") {
+        if let Some(kind) = req.header_bytes("content-type").filter(|_| !visit.bodiless) {
             env.set_bytes("CONTENT_TYPE", kind);
         }
         if let Some(length) = length.filter(|_| has_body(req)) {

@@ -6,6 +6,9 @@ use memchr::memchr;
 /// What a head may have, in bytes.
 pub(crate) const MOST: usize = 1 << 14;
 
+/// Fields that are about the connection (RFC 9110, 7.6.1), which is none of a script's.
+const HOP_BY_HOP: [&str; 5] = ["keep-alive", "proxy-connection", "te", "trailer", "upgrade"];
+
 /// What a script says of its answer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -78,7 +81,7 @@ impl Head {
             return None;
         } else if is("connection") {
             self.closes = value.eq_ignore_ascii_case(b"close");
-        } else if !is("keep-alive") {
+        } else if !HOP_BY_HOP.iter().any(|name| is(name)) {
             self.fields.push((name.to_owned(), value.to_vec()));
         }
         Some(())

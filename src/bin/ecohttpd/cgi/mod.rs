@@ -47,7 +47,13 @@ pub(crate) async fn answer(
         None => {
             // No more files at once than scripts that read them.
             spooled = Some(place(&app.spools, con, site).await?);
-            let (file, length) = spool::store(con, site.spool_limit).await?;
+            let stored = spool::store(con, site.spool_limit).await.inspect_err(|e| {
+                if let Error::Io(e) = e {
+                    app.log
+                        .line(&format!("a chunked body cannot be stored in {}: {e}", spool::dir()));
+                }
+            });
+            let (file, length) = stored?;
             (Input::File(file), Some(length))
         }
     };
@@ -61,7 +67,8 @@ pub(crate) async fn answer(
         }
     };
     drop(env);
-    let mut relay = Relay::new(con, req, visit.redirect_status, patience(site), body_open);
+    let mut relay =
+        Relay::new(con, req, visit.redirect_status, patience(site), body_open, &app.scripts);
     let outcome = Box::pin(relay.run(process)).await;
     if !relay.why.is_empty() {
         app.log.line(&format!("{}: {}", script.path.display(), relay.why));

@@ -6,6 +6,7 @@
 
 use std::future::pending;
 use std::io::{self, ErrorKind};
+use std::pin::pin;
 use std::process::ExitStatus;
 
 use ecohttpd::{Connection, Error, Request, Result, Status, Timer};
@@ -13,6 +14,7 @@ use smol::future::or;
 
 use super::head::{self, Head};
 use super::process::{Process, Running, was_killed};
+use crate::slots::Slots;
 
 /// What is read from a script at once.
 const BLOCK: usize = 8192;
@@ -20,8 +22,9 @@ const BLOCK: usize = 8192;
 /// Reads in a row before the others get their turn.
 const TURNS: u32 = 16;
 
-/// Reads after the end of a script, which is more than a pipe holds.
-const REST: u32 = 256;
+/// What of a body has to come while a script is patient, where others wait for its place: whoever
+/// sends a byte now and then must not keep them from it for ever.
+const LEAST: usize = 1 << 14;
 
 /// Seconds for which a script goes on whose client has ended its side: it may still listen, and
 /// what is quick may as well be finished. Also for which the end of a script is waited for that
@@ -46,6 +49,8 @@ enum Event {
     Taken(io::Result<usize>),
     /// The client has ended its side.
     Gone,
+    /// The script has ended, and nobody else says anything.
+    Silence,
 }
 
 /// One request on its way through a script.
@@ -55,6 +60,11 @@ pub(crate) struct Relay<'a> {
     /// What is answered with if the script does not say.
     default_status: u16,
     timer: Timer,
+    /// The deadline for some more of the body, which counts only where somebody else waits.
+    pace: Timer,
+    least_pace: u32,
+    received: usize,
+    queue: &'a Slots,
     /// Seconds for which the script may be silent.
     patience: u32,
     /// The body of the request has not come to its end.
@@ -77,9 +87,14 @@ impl<'a> Relay<'a> {
         default_status: u16,
         patience: u32,
         body_open: bool,
+        queue: &'a Slots,
     ) -> Self {
         Relay {
             timer: con.timer(),
+            pace: con.timer(),
+            least_pace: patience,
+            received: 0,
+            queue,
             con,
             head_only: req.method() == "HEAD",
             default_status,
@@ -105,9 +120,11 @@ impl<'a> Relay<'a> {
         let mut client_ended = false;
         let mut exit = None;
         self.timer.set(self.patience);
+        self.pace.set(self.least_pace);
         loop {
-            match self.next(&mut process, &mut block, client_ended).await? {
-                Event::Output(Ok(0)) => break,
+            let next = self.next(&mut process, &mut block, client_ended, exit.is_some()).await?;
+            match next {
+                Event::Output(Ok(0)) | Event::Silence => break,
                 Event::Output(Ok(n)) => {
                     let (redirect, more) = self.take_all(&process, &mut block, n, TURNS).await?;
                     if let Some(target) = redirect {
@@ -122,18 +139,21 @@ impl<'a> Relay<'a> {
                 Event::Ended(status) => {
                     process.child = None;
                     exit = status.ok();
-                    // What it has started may hold the pipe open for ever; what is in it counts.
-                    if let Ok(n @ 1..) = process.stdout.read_now(&mut block) {
-                        let (redirect, _) = self.take_all(&process, &mut block, n, REST).await?;
-                        if let Some(target) = redirect {
-                            return Ok(Outcome::Redirected(target));
-                        }
-                    }
-                    break;
+                    // What it has started may still write, or hold the pipe open for ever; be it
+                    // talkative or silent, that has an end.
+                    self.pace.set(self.least_pace);
+                    self.untaken.clear();
+                    process.stdin = None;
+                    self.patience = GRACE;
+                    self.timer.set(self.patience);
                 }
                 Event::Body(piece) => {
-                    if piece? == 0 {
-                        self.body_open = false;
+                    let n = piece?;
+                    self.body_open = n > 0;
+                    self.received += n;
+                    if self.received >= LEAST {
+                        self.received = 0;
+                        self.pace.set(self.least_pace);
                     }
                     if process.stdin.is_none() {
                         self.untaken.clear(); // the script does not want it
@@ -173,8 +193,9 @@ impl<'a> Relay<'a> {
         process: &mut Process,
         block: &mut [u8],
         client_ended: bool,
+        has_ended: bool,
     ) -> Result<Event> {
-        let Relay { con, untaken, body_open, timer, .. } = self;
+        let Relay { con, untaken, body_open, timer, pace, least_pace, queue, .. } = self;
         let Process { child, stdin, stdout, .. } = process;
         // While it is the client who is waited for, the script may be silent; the connection has a
         // deadline of its own for that.
@@ -201,11 +222,26 @@ impl<'a> Relay<'a> {
         };
         let event = or(output, or(input, ended));
         if clients_turn {
-            return Ok(event.await);
+            let mut event = pin!(event);
+            loop {
+                match pace.until(event.as_mut()).await {
+                    Ok(event) => return Ok(event),
+                    Err(e) if queue.is_waited_for() => return Err(e),
+                    Err(_) => pace.set((*least_pace).min(1)), // somebody may come
+                }
+            }
         }
-        match timer.until(event).await {
-            Ok(event) => Ok(event),
+        let bounded = async {
+            match has_ended {
+                true => pace.until(event).await,
+                false => Ok(event.await),
+            }
+        };
+        match timer.until(bounded).await {
+            Ok(Ok(event)) => Ok(event),
+            Ok(Err(_)) => Err(self.bad("what it has left behind does not end".into())),
             Err(_) if client_ended => Err(Error::Closed),
+            Err(_) if has_ended => Ok(Event::Silence),
             Err(_) => {
                 self.why = "it was silent for too long".into();
                 Err(Error::Status(Status::GATEWAY_TIMEOUT, "silent script"))

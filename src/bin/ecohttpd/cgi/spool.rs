@@ -53,6 +53,11 @@ pub(crate) async fn store(con: &mut Connection, limit: u64) -> Result<(File, u64
     }
 }
 
+/// Where such files are.
+pub(crate) fn dir() -> String {
+    temp_dir().display().to_string()
+}
+
 /// A file that is gone with its last descriptor.
 fn nameless() -> io::Result<File> {
     let dir = temp_dir();

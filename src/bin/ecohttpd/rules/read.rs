@@ -1,15 +1,11 @@
 //! Rules as they are read: every mistake is found before any of them runs.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use super::{Command, Expr, Rules};
+use crate::accounts;
 use crate::json::{self, Json, Node};
 use crate::report::Report;
-
-/// The largest file.
-const FILE: u64 = 1 << 20;
 
 /// How much is said of one file.
 pub(super) const LINES: usize = 50;
@@ -18,22 +14,13 @@ impl Rules {
     /// Reads a file of rules, which come after those that are there.
     pub(crate) fn read(&mut self, path: &Path, report: &mut Report) {
         let mut reader = Reader { path, report, mistakes: 0, notes: 0 };
-        match load(path) {
+        match accounts::read(path) {
             Ok(text) => match json::parse(&text) {
                 Ok(node) => reader.file(&node, self),
                 Err((line, why)) => reader.mistake(line, &why),
             },
             Err(e) => report.mistake(format!("{}: {e}", path.display())),
         }
-    }
-}
-
-fn load(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?.take(FILE + 1).read_to_end(&mut text)?;
-    match text.len() as u64 {
-        0..=FILE => Ok(text),
-        _ => Err(io::Error::other("more than 1 MiB of rules")),
     }
 }
 

@@ -393,7 +393,7 @@ fn files_that_cannot_be_read_are_mistakes() {
     rules.read("/nonexistent".as_ref(), &mut report);
     rules.read("/".as_ref(), &mut report);
     assert_eq!(report.mistakes.len(), 3);
-    assert!(report.mistakes[0].ends_with(": more than 1 MiB of rules"), "{report:?}");
+    assert!(report.mistakes[0].ends_with(": it is larger than 1 MiB"), "{report:?}");
     assert!(report.mistakes[1].starts_with("/nonexistent: No such file"), "{report:?}");
     assert!(report.mistakes[2].starts_with("/: Is a directory"), "{report:?}");
     assert!(rules.is_empty());

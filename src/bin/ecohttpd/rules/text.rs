@@ -54,6 +54,10 @@ impl Reader<'_> {
     pub(super) fn regex(&mut self, node: &Node) -> Option<Regex> {
         let pattern = self.string(node)?;
         let regex = match CString::new(pattern) {
+            Ok(_) if refers_back(pattern) => {
+                // It is no part of extended expressions, and can take for ever.
+                Err("a backslash before a digit".to_owned())
+            }
             Ok(pattern) if pattern.count_bytes() <= PATTERN => Regex::new(&pattern),
             _ => Err("it is too long".to_owned()),
         };
@@ -154,4 +158,15 @@ impl Reader<'_> {
         }
         Some(Command::Rewrite(url))
     }
+}
+
+/// Whether a pattern refers to what a group of it has matched.
+fn refers_back(pattern: &str) -> bool {
+    let mut bytes = pattern.bytes();
+    while let Some(b) = bytes.next() {
+        if b == b'\\' && bytes.next().is_some_and(|b| b.is_ascii_digit()) {
+            return true;
+        }
+    }
+    false
 }
