@@ -168,7 +168,6 @@ fn mistakes_of_the_command_line_are_named() {
         (&["-p"][..], "-p: its value is missing"),
         (&["-p", "http"], "-p http: the port is no number from 0 to 65535"),
         (&["-p", "::1:80"], "-p ::1:80: an IPv6 address takes brackets"),
-        (&["-p", "[fe80::1%nosuch0]:80"], "-p [fe80::1%nosuch0]:80: there is no interface nosuch0"),
         (&["-p", "unix:"], "-p unix:: the path of the socket is missing"),
         (&["-p", "fd:2"], "-p fd:2: the descriptor is no number from 3 on"),
         (&["--listen-http=65536"], "--listen-http 65536: the port is no number"),

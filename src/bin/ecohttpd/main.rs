@@ -48,7 +48,8 @@ fn main() -> ExitCode {
         Action::Print(text) => return print(&text),
     };
     let site = Site::load(&args, &mut report);
-    if args.check {
+    // Without plain HTTP there is nothing to serve without it.
+    if args.check || args.http.is_empty() {
         certificate::check(&args, &mut report);
     }
     report.notes.iter().chain(&report.mistakes).for_each(|line| log.line(line));

@@ -47,13 +47,8 @@ pub(crate) async fn answer(
         None => {
             // No more files at once than scripts that read them.
             spooled = Some(place(&app.spools, con, site).await?);
-            let stored = spool::store(con, site.spool_limit).await.inspect_err(|e| {
-                if let Error::Io(e) = e {
-                    app.log
-                        .line(&format!("a chunked body cannot be stored in {}: {e}", spool::dir()));
-                }
-            });
-            let (file, length) = stored?;
+            let stored = spool::store(con, site.spool_limit).await;
+            let (file, length) = stored.map_err(|e| not_stored(app, e))?;
             (Input::File(file), Some(length))
         }
     };
@@ -98,6 +93,20 @@ async fn place<'a>(slots: &'a Slots, con: &Connection, site: &Site) -> Result<Sl
     match timer.within(patience(site), or(turn, gone)).await {
         Ok(place) => place,
         Err(_) => Err(Error::Status(Status::SERVICE_UNAVAILABLE, "too many scripts")),
+    }
+}
+
+/// That there is no room for a body is not the client's fault, nor does it look for that file.
+fn not_stored(app: &App, e: Error) -> Error {
+    let Error::Io(e) = e else {
+        return e;
+    };
+    app.log.line(&format!("a chunked body cannot be stored in {}: {e}", spool::dir()));
+    match Error::Io(e).status() {
+        Some(status @ (Status::INSUFFICIENT_STORAGE | Status::SERVICE_UNAVAILABLE)) => {
+            Error::Status(status, "chunked request body")
+        }
+        _ => Error::Status(Status::INTERNAL_SERVER_ERROR, "chunked request body"),
     }
 }
 

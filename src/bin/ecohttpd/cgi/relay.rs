@@ -240,8 +240,8 @@ impl<'a> Relay<'a> {
         match timer.until(bounded).await {
             Ok(Ok(event)) => Ok(event),
             Ok(Err(_)) => Err(self.bad("what it has left behind does not end".into())),
-            Err(_) if client_ended => Err(Error::Closed),
             Err(_) if has_ended => Ok(Event::Silence),
+            Err(_) if client_ended => Err(Error::Closed),
             Err(_) => {
                 self.why = "it was silent for too long".into();
                 Err(Error::Status(Status::GATEWAY_TIMEOUT, "silent script"))
