@@ -188,7 +188,7 @@ fn mistakes_of_the_command_line_are_named() {
         (&["-x", "x"], "-x x: it does not begin with /"),
         (&["-i", ".x"], "-i .x: it has no ="),
         (&["-i", ".x=/nonexistent"], "-i .x=/nonexistent: No such file"),
-        (&["-y", "x"], "-y x: a path that does not begin with /"),
+        (&["-y", "x"], "-y x: it does not begin with /"),
         (&["-t", "-1"], "-t -1: no number"),
         (&["-n", "0"], "-n 0: it has to be 1 at least"),
         (&["--spool-limit", "1k"], "--spool-limit 1k: no number"),
