@@ -129,8 +129,13 @@ fn a_body_behind_which_the_next_request_stands() {
                 _ => "content",
             };
             assert_eq!((r.status, r.text()), (200, text), "{name} {in_chunks}");
+            let length = r.header("x-length").map(str::to_owned);
             let r = client.response("GET");
             assert_eq!((r.status, r.text()), (200, "content"), "{name} {in_chunks}");
+            if name == "local" {
+                // The body was for the one before.
+                assert_eq!(length.as_deref(), Some(""), "{in_chunks}");
+            }
             if name == "local-read" {
                 assert_eq!(std::fs::read(dir.path("taken")).unwrap(), body, "{in_chunks}");
             }

@@ -216,7 +216,8 @@ fn what_a_script_leaves_behind_may_be_talkative() {
     let server = start(&dir, &["-n", "1", "-t", "2"]);
     for method in ["GET", "HEAD"] {
         let mut client = Client::connect(server.addr);
-        client.send(format!("{method} /cgi-bin/it HTTP/1.1\r\nHost: h\r\n\r\n"));
+        let close = "Connection: close\r\n";
+        client.send(format!("{method} /cgi-bin/it HTTP/1.1\r\nHost: h\r\n{close}\r\n"));
         assert_eq!(client.head().status, 200, "{method}");
         assert_eq!(Client::connect(server.addr).get("/f.txt", "").text(), "content", "{method}");
         // It ends at some time, and does not look as if it were whole.

@@ -60,7 +60,9 @@ fn end(process: &mut Process) -> Option<ExitStatus> {
     None
 }
 
-const FOREVER: &str = "sleep 30 & echo $! > child; echo $$ > script; wait";
+/// It writes down who it is, and is not the only one.
+const FOREVER: &str =
+    "sleep 30 & echo $! > child$QUERY_STRING; echo $$ > script$QUERY_STRING; wait";
 
 #[test]
 fn whoever_goes_takes_the_script_along() {
@@ -70,21 +72,24 @@ fn whoever_goes_takes_the_script_along() {
     script(
         &dir,
         "busy",
-        "echo $$ > script; echo $$ > child; printf 'Content-Type: a/b\\n\\n'\n\
-        while :; do printf x; done",
+        "echo $$ > script$QUERY_STRING; echo $$ > child$QUERY_STRING\n\
+         printf 'Content-Type: a/b\\n\\n'; while :; do printf x; done",
     );
-    let server = launcher(&dir, &["-n", "1", "-t", "0"]);
+    let server = launcher(&dir, &["-n", "9", "-t", "0"]);
     // By closing it, by breaking it off, and with another request under way.
-    for (name, way) in [
+    let clients: Vec<_> = [
         ("silent", "close"),
         ("silent", "reset"),
         ("silent", "pipelined"),
         ("begun", "close"),
         ("begun", "reset"),
         ("busy", "close"),
-    ] {
-        let mut client = asking(&server, name);
-        let pids = ["script", "child"].map(|name| number_in(&dir.path(name)));
+    ]
+    .into_iter()
+    .enumerate()
+    .map(|(n, (name, way))| {
+        let mut client = asking(&server, &format!("{name}?{n}"));
+        let pids = ["script", "child"].map(|of| number_in(&dir.path(&format!("{of}{n}"))));
         assert!(pids.iter().all(|pid| is_alive(*pid)), "{name} {way}");
         match way {
             "reset" => {
@@ -94,12 +99,13 @@ fn whoever_goes_takes_the_script_along() {
             "pipelined" => client.send("GET /f.txt HTTP/1.1\r\nHost: h\r\n\r\n"),
             _ => {}
         }
-        drop(client);
+        (name, way, pids, client)
+    })
+    .collect();
+    let gone: Vec<_> = clients.into_iter().map(|(name, way, pids, _)| (name, way, pids)).collect();
+    for (name, way, pids) in gone {
         for pid in pids {
             assert!(soon(|| !is_alive(pid)), "{name} {way}");
-        }
-        for name in ["script", "child"] {
-            std::fs::remove_file(dir.path(name)).unwrap();
         }
     }
     assert_eq!(Client::connect(server.addr).get("/f.txt", "").text(), "content");
