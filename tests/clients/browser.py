@@ -233,7 +233,9 @@ class Site(Page):
         )
         for name in ("conditional", "range", "coding"):
             self.demo(name)
-        self.assertIn('127.0.0.1 "GET /numbers.txt HTTP/1.1" 206 100', server.lines[lines:])
+        self.assertTrue(
+            any('"GET /numbers.txt HTTP/1.1" 206 100' in line for line in server.lines[lines:])
+        )
         self.assertLessEqual(self.connections(server), before)
         self.assertEqual(self.console(), [])
 
