@@ -15,7 +15,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Client, Dir, Process, soon};
+#[cfg(feature = "tls")]
+use common::Process;
+use common::{Client, Dir, soon};
 
 /// Runs a launcher that ends by itself; its exit code, and what it says.
 fn run(args: &[&str]) -> (Option<i32>, Vec<String>) {
