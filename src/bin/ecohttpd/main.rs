@@ -15,6 +15,7 @@ mod json;
 mod listing;
 mod log;
 mod redirect;
+mod regex;
 mod report;
 mod rules;
 mod run;

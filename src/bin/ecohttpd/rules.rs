@@ -3,12 +3,11 @@
 mod read;
 mod text;
 
-use std::ffi::CString;
 use std::fs;
 
 use ecohttpd::unblock;
 
-use crate::sys::Regex;
+use crate::regex::Regex;
 
 /// Longer texts match no regular expression, and longer results are not sent.
 const MOST: usize = 8192;
@@ -203,9 +202,9 @@ impl Run<'_> {
         Ok(match expr {
             Expr::Eq(name, values) => (self.var)(name).is_some_and(|value| values.contains(&value)),
             Expr::Regex(name, regexes) => {
-                let value = (self.var)(name).filter(|value| value.len() <= MOST);
-                let text = value.and_then(|value| CString::new(value).ok());
-                text.is_some_and(|text| regexes.iter().any(|regex| regex.is_match(&text)))
+                let text = (self.var)(name).filter(|value| value.len() <= MOST);
+                let text = text.as_deref().map(str::as_bytes);
+                text.is_some_and(|text| regexes.iter().any(|regex| regex.is_match(text)))
             }
             Expr::Has(names) => names.iter().any(|name| (self.var)(name).is_some()),
             Expr::And(exprs) => {

@@ -207,7 +207,7 @@ fn expressions_hold_or_not() {
         (r#"["regex", "HTTP_A", "%HTTP_A%"]"#, false),
         (r#"["regex", "HTTP_NONE", ""]"#, false),
         (r#"["regex", "HTTP_L", "x"]"#, false),
-        (r#"["regex", "HTTP_Z", "a"]"#, false),
+        (r#"["regex", "HTTP_Z", "a"]"#, true),
         (r#"["has", "HTTP_E"]"#, true),
         (r#"["has", "HTTP_NONE"]"#, false),
         (r#"["has", ["HTTP_NONE", "HTTP_A"]]"#, true),

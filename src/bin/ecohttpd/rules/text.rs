@@ -1,13 +1,11 @@
 //! The texts in rules as they are read: variables, patterns, URLs and headers.
 
-use std::ffi::CString;
-
 use super::read::{LINES, Reader, shown};
 use super::{Command, Part, Pattern, is_header, is_token_byte, is_value};
 use crate::json::{Json, Node};
-use crate::sys::Regex;
+use crate::regex::Regex;
 
-/// C libraries compile patterns with a recursion that nobody bounds.
+/// The longest pattern that is taken.
 const PATTERN: usize = 2048;
 
 /// The variables of a request, but for those of its headers. Names are not bound to these; they
@@ -53,13 +51,9 @@ impl Reader<'_> {
 
     pub(super) fn regex(&mut self, node: &Node) -> Option<Regex> {
         let pattern = self.string(node)?;
-        let regex = match CString::new(pattern) {
-            Ok(_) if refers_back(pattern) => {
-                // It is no part of extended expressions, and can take for ever.
-                Err("a backslash before a digit".to_owned())
-            }
-            Ok(pattern) if pattern.count_bytes() <= PATTERN => Regex::new(&pattern),
-            _ => Err("it is too long".to_owned()),
+        let regex = match pattern.len() <= PATTERN {
+            true => Regex::new(pattern.as_bytes()),
+            false => Err("it is too long"),
         };
         match regex {
             Ok(regex) => Some(regex),
@@ -158,15 +152,4 @@ impl Reader<'_> {
         }
         Some(Command::Rewrite(url))
     }
-}
-
-/// Whether a pattern refers to what a group of it has matched.
-fn refers_back(pattern: &str) -> bool {
-    let mut bytes = pattern.bytes();
-    while let Some(b) = bytes.next() {
-        if b == b'\\' && bytes.next().is_some_and(|b| b.is_ascii_digit()) {
-            return true;
-        }
-    }
-    false
 }
