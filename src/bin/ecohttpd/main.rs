@@ -42,6 +42,7 @@ use crate::site::Site;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    sys::say_where_it_dies();
     let log = Log::stderr();
     let mut report = Report::default();
     let args = match args::parse(env::args_os().skip(1), &mut report) {

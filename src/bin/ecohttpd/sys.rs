@@ -88,6 +88,119 @@ pub(crate) fn unblock_signals(command: &mut Command) {
     }
 }
 
+/// Says to stderr, before this process dies of a fault, of which one and where in the program.
+///
+/// It is all that there is to find the cause by in a build for routers, in which a panic has no
+/// message.
+pub(crate) fn say_where_it_dies() {
+    for signal in FATAL {
+        // SAFETY: the action is whole: its mask is the empty set of zeros, and the handler is one that
+        // takes what SA_SIGINFO hands over. It runs on the stack that is there for it, if there is.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = dying as *const () as usize;
+            action.sa_flags =
+                libc::SA_SIGINFO | libc::SA_RESETHAND | libc::SA_NODEFER | libc::SA_ONSTACK;
+            libc::sigaction(signal, &raw const action, ptr::null_mut());
+        }
+    }
+}
+
+/// What the processor or the C library ends a process with.
+const FATAL: [c_int; 6] =
+    [libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV];
+
+unsafe extern "C" {
+    /// Where the program begins, by its linker.
+    safe static __ehdr_start: u8;
+}
+
+/// Where the program counter and the return address are in what the kernel hands to a handler of
+/// signals, in bytes (`ucontext` in its asm/ucontext.h and asm/sigcontext.h), if they are known.
+#[cfg(target_arch = "mips")]
+const COUNTERS: Option<(usize, usize)> = match cfg!(target_endian = "big") {
+    // The lower halves of 64 bits.
+    true => Some((36, 292)),
+    false => Some((32, 288)),
+};
+#[cfg(target_arch = "arm")]
+const COUNTERS: Option<(usize, usize)> = Some((92, 88));
+#[cfg(target_arch = "aarch64")]
+const COUNTERS: Option<(usize, usize)> = Some((440, 424));
+#[cfg(target_arch = "x86_64")]
+const COUNTERS: Option<(usize, usize)> = Some((168, 168));
+#[cfg(target_arch = "riscv64")]
+const COUNTERS: Option<(usize, usize)> = Some((176, 184));
+#[cfg(not(any(
+    target_arch = "mips",
+    target_arch = "arm",
+    target_arch = "aarch64",
+    target_arch = "x86_64",
+    target_arch = "riscv64"
+)))]
+const COUNTERS: Option<(usize, usize)> = None;
+
+/// Nothing but async-signal-safe calls, and nothing that allocates.
+extern "C" fn dying(signal: c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let mut line = Line { text: [0; 128], len: 0 };
+    line.push(concat!("ecohttpd ", env!("CARGO_PKG_VERSION"), " dies of signal ").as_bytes());
+    line.number(signal.unsigned_abs() as usize, 10);
+    if let (Some((counter, back)), false) = (COUNTERS, context.is_null()) {
+        let word = |at| {
+            // SAFETY: the kernel's ucontext is larger than all of these offsets, and words in it are
+            // aligned to their size.
+            unsafe { context.cast::<u8>().add(at).cast::<usize>().read() }
+        };
+        line.push(b" at 0x");
+        line.number(word(counter), 16);
+        line.push(b", called from 0x");
+        line.number(word(back), 16);
+        line.push(b", in a program at 0x");
+        line.number((&raw const __ehdr_start) as usize, 16);
+    }
+    line.push(b"\n");
+    // SAFETY: the bytes are there, and nobody waits for what comes of it. The action of the signal is
+    // the default again, which ends this process.
+    unsafe {
+        libc::write(2, line.text.as_ptr().cast(), line.len);
+        libc::raise(signal);
+    }
+}
+
+/// A line that is put together without an allocation, and cut where it is full.
+struct Line {
+    text: [u8; 128],
+    len: usize,
+}
+
+impl Line {
+    fn push(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if let Some(place) = self.text.get_mut(self.len) {
+                *place = *byte;
+                self.len += 1;
+            }
+        }
+    }
+
+    fn number(&mut self, mut number: usize, base: usize) {
+        let mut digits = [0_u8; 20];
+        let mut from = digits.len();
+        loop {
+            from -= 1;
+            let digit = (number % base) as u8;
+            if let Some(place) = digits.get_mut(from) {
+                *place = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
+            }
+            number /= base;
+            if number == 0 || from == 0 {
+                break;
+            }
+        }
+        self.push(digits.get(from..).unwrap_or_default());
+    }
+}
+
 // A library of its own with glibc, a part of libc with musl.
 #[cfg_attr(not(target_env = "musl"), link(name = "crypt"))]
 unsafe extern "C" {
