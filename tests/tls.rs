@@ -10,6 +10,7 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -253,5 +254,33 @@ fn large_files_and_bodies_arrive_whole() {
             );
             assert_eq!(text(sent), content.len().to_string());
         }
+    }
+}
+
+#[test]
+fn keys_are_of_the_kinds_that_browsers_take() {
+    let dir = Dir::new();
+    let (cert, key) = (dir.path("cert"), dir.path("key"));
+    let make = |kind: &[&str]| {
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-nodes", "-subj", "/CN=localhost", "-newkey"])
+            .args(kind)
+            .args([OsStr::new("-keyout"), key.as_os_str(), OsStr::new("-out"), cert.as_os_str()])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{kind:?}: {made:?}");
+        Tls::load(&cert, &key)
+    };
+    for kind in [
+        &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"] as &[&str],
+        &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"],
+        &["rsa:2048"],
+    ] {
+        let server = start(Driver::Own, Options::default(), make(kind).unwrap());
+        assert_eq!(text(curl(&server, "/who", &["--insecure"])), "tls nobody", "{kind:?}");
+    }
+    for kind in [&["ed25519"] as &[&str], &["ec", "-pkeyopt", "ec_paramgen_curve:P-521"]] {
+        let e = make(kind).map(|_| ()).unwrap_err().to_string();
+        assert!(e.contains(key.to_str().unwrap()) && e.contains("RSA"), "{kind:?}: {e}");
     }
 }

@@ -9,6 +9,8 @@ pub(crate) mod drive;
 pub(crate) mod file;
 pub(crate) mod helper;
 pub(crate) mod listen;
+#[cfg(feature = "tls")]
+mod provider;
 pub(crate) mod reactor;
 pub(crate) mod signal;
 pub(crate) mod socket;

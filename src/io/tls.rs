@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_rustls::TlsAcceptor;
 use futures_rustls::pki_types::pem::PemObject;
 use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use futures_rustls::rustls::crypto::{CryptoProvider, ring};
+use futures_rustls::rustls::crypto::{CryptoProvider, ring::Ticketer};
 use futures_rustls::rustls::server::danger::ClientCertVerifier;
 use futures_rustls::rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
@@ -17,13 +17,14 @@ use futures_rustls::rustls::server::{
 use futures_rustls::rustls::sign::CertifiedKey;
 use futures_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedCipherSuite};
 
+use super::provider;
 use super::socket::Socket;
 use super::stream::Stream;
 
 /// Certificates and keys for HTTPS (TLS 1.2 and 1.3).
 ///
 /// Files are PEM or DER, whatever they are called: one certificate or a chain, and a private key
-/// of PKCS #8, PKCS #1 or SEC 1. They are read once, here; a renewed certificate is a new `Tls` for
+/// of PKCS #8, PKCS #1 or SEC 1, for RSA or for ECDSA with P-256 or P-384. They are read once, here; a renewed certificate is a new `Tls` for
 /// [`Handle::set_tls`](crate::Handle::set_tls).
 ///
 /// ```no_run
@@ -68,7 +69,7 @@ impl Tls {
     ///
     /// Says which file cannot be read or understood, or that the two do not belong together.
     pub fn load(cert: impl AsRef<Path>, key: impl AsRef<Path>) -> io::Result<Tls> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider::serving());
         let default = Arc::new(certified(cert.as_ref(), key.as_ref(), &provider)?);
         let certificates = Certificates { default, named: Vec::new() };
         Ok(Tls { certificates, clients: None, provider })
@@ -104,7 +105,7 @@ impl Tls {
         for cert in certificates(path)? {
             roots.add(cert).map_err(|e| bad(path, e))?;
         }
-        let provider = self.provider.clone();
+        let provider = Arc::new(provider::verifying());
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
         let builder = if insecure { builder.allow_unauthenticated() } else { builder };
         self.clients = Some(builder.build().map_err(|e| bad(path, e))?);
@@ -132,7 +133,7 @@ impl Tls {
     ///
     /// Like [`with_ciphers`](Tls::with_ciphers).
     pub fn check_ciphers(list: &str) -> io::Result<()> {
-        suites(&ring::default_provider().cipher_suites, list).map(drop)
+        suites(provider::suites(), list).map(drop)
     }
 
     pub(crate) fn acceptor(&self) -> io::Result<Acceptor> {
@@ -147,7 +148,7 @@ impl Tls {
         let mut config = builder.with_cert_resolver(Arc::new(self.certificates.clone()));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // The client keeps the session, encrypted for us; we keep nothing per session.
-        config.ticketer = ring::Ticketer::new().map_err(wrong)?;
+        config.ticketer = Ticketer::new().map_err(wrong)?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Acceptor(Arc::new(config).into()))
     }
