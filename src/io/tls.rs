@@ -24,8 +24,8 @@ use super::stream::Stream;
 /// Certificates and keys for HTTPS (TLS 1.2 and 1.3).
 ///
 /// Files are PEM or DER, whatever they are called: one certificate or a chain, and a private key
-/// of PKCS #8, PKCS #1 or SEC 1, for RSA or for ECDSA with P-256 or P-384. They are read once, here; a renewed certificate is a new `Tls` for
-/// [`Handle::set_tls`](crate::Handle::set_tls).
+/// of PKCS #8, PKCS #1 or SEC 1, for RSA or for ECDSA with P-256 or P-384. They are read once, here;
+/// a renewed certificate is a new `Tls` for [`Handle::set_tls`](crate::Handle::set_tls).
 ///
 /// ```no_run
 /// use ecohttpd::{Options, Server, Tls};
