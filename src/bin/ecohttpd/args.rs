@@ -119,6 +119,8 @@ pub(crate) enum Action {
     Serve(Box<Args>),
     /// Print this, and end.
     Print(String),
+    /// Make a certificate by what else the command line says, and end.
+    SelfSigned,
 }
 
 /// Reads the command line; what is wrong with it stands in the report.
@@ -132,6 +134,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>, report: &mut Repor
             Ok(Some(Long("help"))) => return Action::Print(HELP.into()),
             Ok(Some(Long("version"))) => {
                 return Action::Print(concat!("ecohttpd ", env!("CARGO_PKG_VERSION"), "\n").into());
+            }
+            Ok(Some(Long("self-signed"))) => return Action::SelfSigned,
+            Ok(Some(Long("days"))) => {
+                let _ = parser.value(); // which belongs to it
+                report.mistake("--days: without --self-signed it means nothing");
             }
             Ok(Some(Value(value))) => {
                 let value = value.to_string_lossy();

@@ -19,6 +19,8 @@ mod regex;
 mod report;
 mod rules;
 mod run;
+#[cfg(feature = "tls")]
+mod self_signed;
 mod serve;
 mod sink;
 mod site;
@@ -48,6 +50,13 @@ fn main() -> ExitCode {
     let args = match args::parse(env::args_os().skip(1), &mut report) {
         Action::Serve(args) => args,
         Action::Print(text) => return print(&text),
+        #[cfg(feature = "tls")]
+        Action::SelfSigned => return self_signed::run(env::args_os().skip(1), &log),
+        #[cfg(not(feature = "tls"))]
+        Action::SelfSigned => {
+            log.line("--self-signed: it takes a build with the feature tls");
+            return USAGE.into();
+        }
     };
     let site = Site::load(&args, &mut report);
     // Without plain HTTP there is nothing to serve without it.
