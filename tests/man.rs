@@ -277,6 +277,22 @@ fn examples_are_good() {
     assert!(passed >= 2);
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn the_certificate_of_the_example_is_made() {
+    let dir = Dir::new();
+    let [example] = <[String; 1]>::try_from(displays("SELF-SIGNED CERTIFICATES")).unwrap();
+    let example = example.replace("\\\n", " ").replace("/etc/", &format!("{}/", dir.text()));
+    let mut words = example.split_whitespace();
+    assert_eq!(words.next(), Some("ecohttpd"));
+    let output = Command::new(env!("CARGO_BIN_EXE_ecohttpd")).args(words).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let (cert, key) = (dir.path("ecohttpd.crt"), dir.path("ecohttpd.key"));
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let https = ["-s", "443", "-h", dir.text(), "-c", "/dev/null", "-C", cert, "-K", key];
+    assert_eq!(check(&https), "");
+}
+
 /// What groff has to say of a page, unless it is not there.
 fn warnings(page: &str) -> Option<String> {
     let mut command = Command::new("groff");

@@ -7,7 +7,7 @@ mod x509;
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 
 use crate::log::Log;
 use crate::report::Report;
-use names::{Name, Names};
+use names::Names;
 use pair::{Pair, Place};
 use x509::{Certificate, Validity};
 
@@ -60,50 +60,55 @@ fn parse(words: impl IntoIterator<Item = OsString>, report: &mut Report) -> Opti
             Ok(Some(Short(letter))) => format!("-{letter}"),
             Ok(Some(Long(name))) => format!("--{name}"),
             Ok(Some(Value(value))) => {
-                report.mistake(format!("{}: it belongs to no option", value.to_string_lossy()));
+                wrong(report, &value.to_string_lossy(), "it belongs to no option");
                 continue;
             }
             Err(e) => {
-                report.mistake(e.to_string());
+                wrong(report, "the command line", &e.to_string());
                 continue;
             }
         };
         if !matches!(&*name, "--self-signed" | "-C" | "--cert" | "-K" | "--key" | "--days") {
-            report.mistake(format!("{name}: it does not go with --self-signed"));
-            break; // nobody knows whether a value follows
+            wrong(report, &name, "it does not go with --self-signed");
+            return None; // nobody knows whether a value follows
         }
         let Ok(value) = parser.value() else {
-            report.mistake(format!("{name}: its value is missing"));
+            wrong(report, &name, "its value is missing");
             continue;
         };
         let shown = value.to_string_lossy();
         let followed = match &*name {
             "--self-signed" => shown.parse().map(|those| names = Some(those)),
             "--days" => number(&shown).map(|number| days = number),
-            "-C" | "--cert" => Place::of(&PathBuf::from(&value)).map(|at| cert = Some(at)),
-            _ => Place::of(&PathBuf::from(&value)).map(|at| key = Some(at)),
+            _ => Place::of(Path::new(&value)).map(|at| {
+                let is_cert = matches!(&*name, "-C" | "--cert");
+                *(if is_cert { &mut cert } else { &mut key }) = Some(at);
+            }),
         };
         if let Err(why) = followed {
-            report.mistake(format!("{name} {shown}: {why}"));
+            wrong(report, &format!("{name} {shown}"), &why);
         }
     }
     // What is wrong is not missing.
     if report.mistakes.is_empty() {
-        for (flag, given) in [("-C", &cert), ("-K", &key)] {
-            match given {
-                None => report.mistake(format!("{flag} is missing: --self-signed writes it")),
-                Some(at) if flag == "-K" && cert.as_ref() == Some(at) => {
-                    report.mistake(format!("-K {at}: the certificate goes there"));
-                }
-                Some(_) => {}
+        for (what, missing) in [("-C", cert.is_none()), ("-K", key.is_none())] {
+            if missing {
+                wrong(report, what, "it is missing: --self-signed writes that file");
             }
         }
     }
-    let (Some(names), Some(cert), Some(key), true) = (names, cert, key, report.mistakes.is_empty())
-    else {
+    let (Some(names), Some(cert), Some(key), []) = (names, cert, key, &*report.mistakes) else {
         return None;
     };
+    if cert == key {
+        wrong(report, &format!("-K {key}"), "the certificate goes there");
+        return None;
+    }
     Some(Order { names, cert, key, days })
+}
+
+fn wrong(report: &mut Report, what: &str, why: &str) {
+    report.mistake(format!("{what}: {why}"));
 }
 
 fn number(text: &str) -> Result<u32, String> {
@@ -118,23 +123,26 @@ fn number(text: &str) -> Result<u32, String> {
 fn make(order: &Order) -> io::Result<String> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let validity = Validity::of(now.map_or(0, |now| now.as_secs()), order.days);
-    let failed = |_| io::Error::other("no randomness from the system");
+    let Some((cert, key)) = sign(&order.names, validity) else {
+        return Err(io::Error::other("no key could be made: the system has no random numbers"));
+    };
+    Pair { cert: (&order.cert, cert), key: (&order.key, key) }.write()?;
+    let mut said = format!("{}: for ", order.cert);
+    for name in order.names.iter() {
+        said += &format!("{name}, ");
+    }
+    Ok(said + &format!("until {}\n", validity.last_day()))
+}
+
+/// A new key and its certificate, the certificate first.
+fn sign(names: &Names, validity: Validity) -> Option<(String, String)> {
     let random = SystemRandom::new();
     let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
-    let private = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(failed)?;
-    let signer = EcdsaKeyPair::from_pkcs8(algorithm, private.as_ref(), &random);
-    let signer = signer.map_err(|e| io::Error::other(e.to_string()))?;
+    let private = EcdsaKeyPair::generate_pkcs8(algorithm, &random).ok()?;
+    let signer = EcdsaKeyPair::from_pkcs8(algorithm, private.as_ref(), &random).ok()?;
     let mut serial = [0; x509::SERIAL];
-    random.fill(&mut serial).map_err(failed)?;
-    let public = signer.public_key().as_ref();
-    let certificate = Certificate { serial, names: &order.names, validity, public };
-    let signed =
-        certificate.signed(|tbs| Ok(signer.sign(&random, tbs).map_err(failed)?.as_ref().into()));
-    let pair = Pair {
-        cert: (&order.cert, der::pem("CERTIFICATE", &signed?)),
-        key: (&order.key, der::pem("PRIVATE KEY", private.as_ref())),
-    };
-    pair.write()?;
-    let names: Vec<_> = order.names.iter().map(Name::to_string).collect();
-    Ok(format!("{}: for {}, until {}\n", order.cert, names.join(", "), validity.last_day()))
+    random.fill(&mut serial).ok()?;
+    let certificate = Certificate { serial, names, validity, public: signer.public_key().as_ref() };
+    let signed = certificate.signed(|tbs| signer.sign(&random, tbs).ok())?;
+    Some((der::pem("CERTIFICATE", signed.bytes()), der::pem("PRIVATE KEY", private.as_ref())))
 }

@@ -56,6 +56,9 @@ How to run:
       --check                 say what is wrong with all of this, and end
   -d, --url-decode TEXT       print TEXT, percent-decoded, and end
   -m, --md5 TEXT              print TEXT as a password for -c, and end
+      --self-signed NAMES     make a certificate for NAMES, between commas,
+                              as the files of -C and -K, and end
+      --days N                for which it is valid (default: 397)
       --help                  print this
       --version               print the version
 

@@ -1,43 +1,55 @@
 //! DER, in which certificates are written: each value after its tag and its length; and PEM.
 
-pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BITS: u8 = 0x03;
 pub(super) const OCTETS: u8 = 0x04;
-pub(super) const OID: u8 = 0x06;
 pub(super) const UTF8: u8 = 0x0c;
 pub(super) const UTC_TIME: u8 = 0x17;
 pub(super) const GENERALIZED_TIME: u8 = 0x18;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 
-/// A value that consists of these parts.
-pub(super) fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let content = parts.concat();
-    let length = content.len().to_be_bytes();
-    let length: Vec<u8> = length.into_iter().skip_while(|b| *b == 0).collect();
-    let mut out = Vec::with_capacity(content.len() + 6);
-    out.push(tag);
-    match *length {
-        [] => out.push(0),
-        [short @ ..0x80] => out.push(short),
-        _ => {
-            // It has as many bytes as a machine word at most.
-            out.push(0x80 | length.len() as u8);
-            out.extend_from_slice(&length);
-        }
+/// Values, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Der(Vec<u8>);
+
+impl Der {
+    /// Bytes that are values already, or of which [`wrap`](Der::wrap) makes one.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
     }
-    out.extend_from_slice(&content);
-    out
-}
 
-pub(super) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
-    value(SEQUENCE, parts)
-}
+    pub(super) fn value(&mut self, tag: u8, content: &[u8]) {
+        let from = self.len();
+        self.put(content);
+        self.wrap(from, tag);
+    }
 
-/// Whole bytes as bits.
-pub(super) fn bits(bytes: &[u8]) -> Vec<u8> {
-    value(BITS, &[&[0], bytes])
+    /// Makes all that follows the first `from` bytes the content of a value.
+    pub(super) fn wrap(&mut self, from: usize, tag: u8) {
+        let mut length = self.len() - from;
+        if length < 0x80 {
+            self.0.insert(from, length as u8);
+        } else {
+            // The digits to the base of 256, the last one first, and before them how many.
+            let mut digits = 0x80;
+            while length > 0 {
+                self.0.insert(from, length as u8);
+                length >>= 8;
+                digits += 1;
+            }
+            self.0.insert(from, digits);
+        }
+        self.0.insert(from, tag);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// Text for files and mail, in lines of 64 characters.
@@ -94,7 +106,9 @@ mod tests {
             (65_535, &[4, 0x82, 255, 255]),
             (65_536, &[4, 0x83, 1, 0, 0]),
         ] {
-            let der = value(OCTETS, &[&vec![7; length]]);
+            let mut der = Der::default();
+            der.value(OCTETS, &vec![7; length]);
+            let der = der.bytes();
             assert_eq!(&der[..head.len()], head);
             assert_eq!(der.len(), head.len() + length);
         }
@@ -122,10 +136,13 @@ mod tests {
         fn values_can_be_read_again(
             parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 0..5),
         ) {
-            let inner: Vec<_> = parts.iter().map(|part| value(OCTETS, &[part])).collect();
-            let slices: Vec<_> = inner.iter().map(Vec::as_slice).collect();
-            let der = sequence(&slices);
-            let (tag, mut content, rest) = read(&der);
+            let mut der = Der::default();
+            der.put(b"before");
+            let from = der.len();
+            parts.iter().for_each(|part| der.value(OCTETS, part));
+            der.wrap(from, SEQUENCE);
+            let der = der.bytes().strip_prefix(b"before").unwrap();
+            let (tag, mut content, rest) = read(der);
             prop_assert_eq!((tag, rest.len()), (SEQUENCE, 0));
             for part in &parts {
                 let (tag, bytes, rest) = read(content);

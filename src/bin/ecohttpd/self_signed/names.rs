@@ -50,7 +50,7 @@ impl FromStr for Name {
                 && !label.ends_with('-')
                 && (1..64).contains(&label.len())
         };
-        let last = host.rsplit('.').next().unwrap_or_default();
+        let last = host.rsplit_once('.').map_or(host, |(_, last)| last);
         if text.is_empty() {
             Err("an empty name")
         } else if !text.is_ascii() {

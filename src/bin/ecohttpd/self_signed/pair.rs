@@ -116,9 +116,7 @@ impl Pair<'_> {
     pub(super) fn write(&self) -> io::Result<()> {
         let ((cert, _), (key, _)) = (&self.cert, &self.key);
         // Two of us at once would leave the key of one and the certificate of the other.
-        let mut dirs = [*cert, *key];
-        dirs.sort_by(|a, b| a.dir.cmp(&b.dir));
-        let [first, second] = dirs;
+        let (first, second) = if cert.dir < key.dir { (cert, key) } else { (key, cert) };
         let first = lock(first)?;
         let second = if cert.dir == key.dir { None } else { Some(lock(second)?) };
         cert.check()?;
