@@ -238,6 +238,7 @@ fn check(args: &[&str]) -> String {
 fn examples_are_good() {
     let dir = Dir::new();
     let [conf] = <[String; 1]>::try_from(displays("CONFIGURATION FILE")).unwrap();
+    let [options] = <[String; 1]>::try_from(displays("OPTIONS FILE")).unwrap();
     let [rules] = <[String; 1]>::try_from(displays("RULES")).unwrap();
     // Not everybody who tests can read the passwords of the system.
     assert!(conf.contains("$p$root"));
@@ -252,6 +253,11 @@ fn examples_are_good() {
 
     let pki = |name: &str| format!("{}/tests/pki/{name}", env!("CARGO_MANIFEST_DIR"));
     let (cert, key, log) = (pki("localhost.pem"), pki("localhost.key"), dir.path("log"));
+    let ours = [("/etc/uhttpd.crt", &*cert), ("/etc/uhttpd.key", &key), ("/www", home)];
+    let options = ours.iter().fold(options, |text, (from, to)| text.replace(from, to));
+    let options = dir.write("options", options);
+    let said = check(&["-c", conf, "--options", options.to_str().unwrap()]);
+    assert!(if cfg!(feature = "tls") { said.is_empty() } else { said.contains("tls") }, "{said}");
     let mut passed = 0;
     for example in displays("EXAMPLES") {
         let example = example.replace("\\\n", " ");

@@ -1,13 +1,16 @@
 //! The passwords of the system's accounts.
 
 use std::cell::OnceCell;
-use std::fs::File;
+use std::fs::{File, FileType};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// No file of accounts or settings is larger than this.
 const MOST: u64 = 1 << 20;
+
+/// Nor one of options than this.
+const MOST_OPTIONS: u64 = 64 << 10;
 
 /// The tables of accounts, read when the first of them is asked for.
 pub(crate) struct Accounts {
@@ -55,15 +58,29 @@ impl Table {
 
 /// A whole file, if it is of reasonable size.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    up_to(MOST, path, |kind| !kind.is_fifo(), "it is larger than 1 MiB")
+}
+
+/// A whole file of options, which is nothing but a file.
+pub(crate) fn read_options(path: &Path) -> io::Result<Vec<u8>> {
+    up_to(MOST_OPTIONS, path, FileType::is_file, "it is larger than 64 KiB")
+}
+
+fn up_to(
+    most: u64,
+    path: &Path,
+    is_good: impl Fn(&FileType) -> bool,
+    larger: &str,
+) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     // Whoever opens a pipe waits for somebody to write to it.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.file_type().is_fifo() {
+    if !is_good(&file.metadata()?.file_type()) {
         return Err(io::Error::other("it is no regular file"));
     }
-    file.take(MOST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > MOST {
-        return Err(io::Error::other("it is larger than 1 MiB"));
+    file.take(most + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(io::Error::other(larger));
     }
     Ok(text)
 }

@@ -50,9 +50,7 @@ impl Address {
             // What a sockaddr_un holds.
             return match path.len() {
                 0 => Err("the path of the socket is missing".into()),
-                1..108 => std::path::absolute(path)
-                    .map(|path| vec![Address::Unix(path)])
-                    .map_err(|e| e.to_string()),
+                1..108 => Ok(vec![Address::Unix(path.into())]),
                 _ => Err("the path of the socket has more than 107 bytes".into()),
             };
         }

@@ -35,7 +35,7 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::args::Action;
+use crate::args::{Action, CommandLine};
 use crate::log::Log;
 use crate::report::Report;
 use crate::site::Site;
@@ -47,7 +47,8 @@ fn main() -> ExitCode {
     sys::say_where_it_dies();
     let log = Log::stderr();
     let mut report = Report::default();
-    let args = match args::parse(env::args_os().skip(1), &mut report) {
+    let line = CommandLine::new(env::args_os().skip(1));
+    let args = match line.parse(&mut report) {
         Action::Serve(args) => args,
         Action::Print(text) => return print(&text),
         #[cfg(feature = "tls")]

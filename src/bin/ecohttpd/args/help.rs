@@ -51,6 +51,7 @@ Who may:
 
 How to run:
   -f, --foreground            stay in the foreground
+      --options FILE          more options, one in each line of FILE
       --access-log TO         a line per request to stderr, syslog or a file
       --log-format FORMAT     common or combined (default: common)
       --check                 say what is wrong with all of this, and end

@@ -1,6 +1,13 @@
 //! What the command line makes of its options.
 
+use std::fs;
+
 use super::*;
+use crate::log::tests::Dir;
+
+fn parse(words: impl IntoIterator<Item = OsString>, report: &mut Report) -> Action {
+    CommandLine::new(words).parse(report)
+}
 
 fn words(line: &str) -> impl Iterator<Item = OsString> {
     line.split_whitespace().map(OsString::from)
@@ -118,6 +125,141 @@ fn every_mistake_is_named() {
     assert_eq!(all.mistakes.len(), 4, "{all:?}");
 }
 
+/// What a file of options makes of itself, behind the words of a command line.
+fn file(line: &str, text: impl AsRef<[u8]>) -> (Args, Report) {
+    let dir = Dir::new();
+    let path = dir.0.join("o");
+    fs::write(&path, text).unwrap();
+    let (mut args, mut report) = serve(&format!("{line} --options {}", path.display()));
+    assert_eq!(args.options.take(), Some(path.clone()));
+    for said in report.mistakes.iter_mut().chain(&mut report.notes) {
+        *said = said.replace(path.to_str().unwrap(), "FILE");
+    }
+    (args, report)
+}
+
+#[test]
+fn a_file_says_what_the_command_line_does() {
+    let line = good(
+        "-f --listen-http 80 --listen-http unix:s --home / --tcp-keepalive 5 --index-page a.html \
+         --index-page b/c.html --no-symlinks --rfc1918-filter --alias /a --alias /b=/c \
+         --interpreter .sh=/bin/sh --config conf --http-keepalive 0 --access-log log --user root",
+    );
+    let text = "# what to serve\n\nlisten_http 80\r\n  listen-http\tunix:s  \nhome /\n\
+                tcp_keepalive   5\nindex_page a.html\nindex_page b/c.html\nno_symlinks\n\
+                rfc1918_filter \n\t# and so on\nalias /a\nalias /b=/c\ninterpreter .sh=/bin/sh\n\
+                config conf\nhttp_keepalive 0\naccess_log log\nuser root";
+    let (args, report) = file("-f", text);
+    assert_eq!(report, Report::default());
+    assert_eq!(args, line);
+    let (args, _) = file("-f -p 80", "header X-A: b  c \nrealm The realm # of mine\n");
+    assert_eq!(args.headers, [("X-A".into(), "b  c".into())]);
+    assert_eq!(args.realm, "The realm # of mine");
+}
+
+#[test]
+fn a_file_adds_up_with_the_command_line() {
+    let (args, report) = file(
+        "-f -p 1.2.3.4:80 -I a -n 5 -k 7",
+        "listen_http 1.2.3.4:81\nindex_page b\nmax_requests 6\n",
+    );
+    assert_eq!(report, Report::default());
+    assert_eq!(at(&args.http), ["1.2.3.4:80", "1.2.3.4:81"]);
+    assert_eq!(args.index, ["a", "b"]);
+    assert_eq!((args.max_requests, args.http_keepalive), (6, 7), "the last one counts");
+    let dir = Dir::new();
+    let path = dir.0.join("o");
+    fs::write(&path, "max_requests 6\nlisten_http 80").unwrap();
+    // It counts where it stands.
+    assert_eq!(good(&format!("--options={} -f -n 5", path.display())).max_requests, 5);
+    let twice = serve(&format!("--options {0} --options {0}", path.display())).1;
+    assert!(twice.mistakes[0].ends_with("there is one such file only"), "{twice:?}");
+}
+
+#[test]
+fn mistakes_of_a_file_have_their_line() {
+    for (text, mistake) in [
+        ("nonsense 1", "FILE:1: nonsense: there is no such option"),
+        ("\n#\np 80", "FILE:3: p: there is no such option"),
+        ("--home /", "FILE:1: --home: there is no such option"),
+        ("listen_http", "FILE:1: listen_http: its value is missing"),
+        ("listen_http x", "FILE:1: listen_http: the port is no number from 0 to 65535"),
+        ("no_dirlists 1", "FILE:1: no_dirlists: it takes no value"),
+        ("ubus_cors 1", "FILE:1: ubus_cors: it takes no value"),
+        ("max-requests 0", "FILE:1: max-requests: it has to be 1 at least"),
+        ("home /nonexistent", "FILE:1: home: No such file or directory (os error 2)"),
+        ("realm a\0b", "FILE:1: realm: a control character in it"),
+        ("options x", "FILE:1: options: it is for the command line only"),
+        ("check", "FILE:1: check: it is for the command line only"),
+        ("help", "FILE:1: help: it is for the command line only"),
+        ("version", "FILE:1: version: it is for the command line only"),
+        ("foreground", "FILE:1: foreground: it is for the command line only"),
+        ("url_decode x", "FILE:1: url_decode: it is for the command line only"),
+        ("url-decode x", "FILE:1: url-decode: it is for the command line only"),
+        ("md5 x", "FILE:1: md5: it is for the command line only"),
+    ] {
+        let (_, report) = file("-f -p 80", text);
+        assert_eq!(report.mistakes, [mistake], "{text}");
+    }
+    let (_, report) = file("-f -p 80", b"realm \xff\n\xff x\n");
+    let why = ["FILE:1: realm: it is no UTF-8", "FILE:2: \u{fffd}: there is no such option"];
+    assert_eq!(report.mistakes, why);
+    let (_, report) = file("-f -p 80", "x\n".repeat(200));
+    assert_eq!(report.mistakes.len(), 101);
+    assert!(report.mistakes[100].starts_with("FILE:101: the lines from here on"), "{report:?}");
+    let (_, report) = file("-f -p 80", "ubus_prefix /u\nlua_prefix /l\nno_ubusauth\n");
+    let notes =
+        ["FILE:1: ubus_prefix: this", "FILE:3: no_ubusauth: this", "FILE:2: lua_prefix: scr"];
+    assert_eq!(report.mistakes, [""; 0]);
+    assert!(report.notes.iter().zip(notes).all(|(a, b)| a.starts_with(b)), "{report:?}");
+    assert_eq!(report.notes.len(), 3);
+}
+
+#[test]
+fn a_file_of_options_is_a_file_of_reasonable_size() {
+    let dir = Dir::new();
+    let path = dir.0.join("o");
+    let said = |path: &Path| {
+        let mut report = serve(&format!("-f --options {}", path.display())).1;
+        assert_eq!(report.mistakes.len(), 1, "what it would say is not missed: {report:?}");
+        report.mistakes.remove(0).replace(&format!("--options {}: ", path.display()), "")
+    };
+    assert_eq!(said(&path), "No such file or directory (os error 2)");
+    assert_eq!(said(&dir.0), "it is no regular file");
+    assert_eq!(said("/dev/null".as_ref()), "it is no regular file");
+    let fifo = dir.0.join("fifo");
+    let (mode, kind) = (rustix::fs::Mode::from_raw_mode(0o600), rustix::fs::FileType::Fifo);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0).unwrap();
+    assert_eq!(said(&fifo), "it is no regular file");
+    let full = format!("listen_http 80\n{}", "#".repeat((64 << 10) - 15));
+    fs::write(&path, &full).unwrap();
+    good(&format!("-f --options {}", path.display()));
+    fs::write(&path, full + "#").unwrap();
+    assert_eq!(said(&path), "it is larger than 64 KiB");
+}
+
+#[test]
+fn paths_count_from_where_it_was_started() {
+    let dir = Dir::new();
+    fs::create_dir(dir.0.join("www")).unwrap();
+    fs::write(dir.0.join("o"), "home www\ncert c\nlisten_http unix:s\naccess_log log").unwrap();
+    let line = CommandLine {
+        words: words("-f --options o -K k -i .sh=sh -p 80").collect(),
+        dir: dir.0.clone(),
+    };
+    let mut report = Report::default();
+    let Action::Serve(args) = line.parse(&mut report) else { panic!() };
+    assert_eq!(report.mistakes, ["-i .sh=sh: No such file or directory (os error 2)"]);
+    let path = |name: &str| dir.0.join(name);
+    assert_eq!(args.home, path("www").canonicalize().unwrap());
+    assert_eq!((args.cert, args.key), (Some(path("c")), Some(path("k"))));
+    assert_eq!(args.http[0], Address::Unix(path("s")));
+    assert_eq!(args.access_log, Some(Destination::File(path("log"))));
+    let line = CommandLine { words: words("-f -p 80").collect(), dir: dir.0.clone() };
+    let Action::Serve(args) = line.parse(&mut report) else { panic!() };
+    assert_eq!(args.home, dir.0.canonicalize().unwrap());
+}
+
 #[test]
 fn what_means_nothing_here_is_said() {
     let (_, report) = serve(
@@ -147,7 +289,7 @@ fn what_only_prints() {
 
 #[test]
 fn help_names_every_option() {
-    let source = include_str!("../args.rs");
+    let source = include_str!("option.rs");
     let mut n = 0;
     for arm in source.split('"').filter(|s| s.starts_with('-') && s.len() > 1) {
         let name = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
