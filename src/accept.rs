@@ -1,12 +1,14 @@
 //! Accepting connections: the next one, and room for it.
 
+use std::cell::Cell;
+#[cfg(feature = "tls")]
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
-#[cfg(feature = "tls")]
-use std::{cell::RefCell, rc::Rc};
 
 use rustix::io::Errno;
 
@@ -23,32 +25,67 @@ use crate::io::stream::Stream;
 use crate::io::tls::Acceptor;
 use crate::shared::Shared;
 
-/// A listening socket, and what makes TLS sessions of its connections.
+/// A listening socket.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) socket: Socket,
-    #[cfg(feature = "tls")]
-    pub(crate) acceptor: Option<Rc<RefCell<Acceptor>>>,
+    pub(crate) socket: Rc<Socket>,
+    pub(crate) gate: Rc<Gate>,
 }
 
-#[cfg(feature = "tls")]
-pub(crate) type MaybeTls = Option<Rc<RefCell<Acceptor>>>;
-#[cfg(not(feature = "tls"))]
-pub(crate) type MaybeTls = ();
+/// What connections know of where they came in.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    closed: Cell<bool>,
+    /// What makes TLS sessions of them.
+    #[cfg(feature = "tls")]
+    pub(crate) acceptor: Option<RefCell<Acceptor>>,
+}
 
-impl Listener {
-    fn acceptor(&self) -> MaybeTls {
+impl Gate {
+    pub(crate) fn plain() -> Gate {
+        Gate {
+            closed: Cell::new(false),
+            #[cfg(feature = "tls")]
+            acceptor: None,
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(acceptor: Acceptor) -> Gate {
+        Gate { closed: Cell::new(false), acceptor: Some(acceptor.into()) }
+    }
+
+    /// Whether nobody comes in here any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+    }
+
+    /// Goes on as `new`, if that is for the same; whether it is.
+    pub(crate) fn renew(&self, new: &Gate) -> bool {
         #[cfg(feature = "tls")]
-        return self.acceptor.clone();
+        match (&self.acceptor, &new.acceptor) {
+            (Some(old), Some(new)) => old.swap(new),
+            (None, None) => {}
+            _ => return false,
+        }
+        let _ = new;
+        true
     }
 }
 
+/// A connection, and where it came in.
+pub(crate) type Accepted = (Rc<Gate>, Socket, SocketAddr);
+
 /// Makes a stream of a socket; the handshake of TLS has to be over before its deadline.
-pub(crate) async fn open(acceptor: MaybeTls, socket: Socket, shared: &Shared) -> Result<Stream> {
+pub(crate) async fn open(gate: &Gate, socket: Socket, shared: &Shared) -> Result<Stream> {
     #[cfg(feature = "tls")]
-    if let Some(acceptor) = acceptor {
+    if let Some(acceptor) = &gate.acceptor {
         let watch = Watch::new(shared.clock.clone());
-        let secs = shared.options.head_timeout;
+        let secs = shared.options().head_timeout;
         // Who says nothing can be made to go for lack of room; who has begun cannot.
         let begun = poll_fn(|cx| socket.poll_readable(cx));
         watch.idle(secs, FRESH, begun).await?;
@@ -56,26 +93,24 @@ pub(crate) async fn open(acceptor: MaybeTls, socket: Socket, shared: &Shared) ->
         let handshake = Box::pin(acceptor.accept(socket));
         return watch.within(secs, handshake).await?.map_err(Error::Network);
     }
-    let _ = (acceptor, shared);
+    let _ = (gate, shared);
     Ok(Stream::Plain(socket))
 }
 
 /// The next connection to serve, once there is a place for it; nothing once drained.
-pub(crate) async fn next(
-    shared: &Shared,
-    listeners: &[Listener],
-) -> io::Result<Option<(MaybeTls, Socket, SocketAddr)>> {
+pub(crate) async fn next(shared: &Shared) -> io::Result<Option<Accepted>> {
     loop {
         let accepted = poll_fn(|cx| {
             *shared.waiting.borrow_mut() = Some(cx.waker().clone());
             if shared.is_draining() {
                 return Poll::Ready(Ok(None));
             }
-            for listener in listeners {
-                if let Poll::Ready(accepted) = listener.socket.poll_accept(cx) {
-                    return Poll::Ready(
-                        accepted.map(|(socket, peer)| Some((listener.acceptor(), socket, peer))),
-                    );
+            if let Some(late) = shared.late.borrow_mut().pop() {
+                return Poll::Ready(Ok(Some(late)));
+            }
+            for Listener { socket, gate } in shared.listeners.borrow().iter() {
+                if let Poll::Ready(accepted) = socket.poll_accept(cx) {
+                    return Poll::Ready(accepted.map(|(it, peer)| Some((gate.clone(), it, peer))));
                 }
             }
             Poll::Pending
@@ -108,14 +143,14 @@ pub(crate) async fn next(
 
 /// Waits for a place, for which whoever has been idle for longest has to go; whether there is one.
 async fn room(shared: &Shared) -> bool {
-    let most = shared.options.max_connections.min(listen::most_connections()).max(1);
+    let limit = listen::most_connections();
     let watch = Watch::new(shared.clock.clone());
     let mut place = pin!(poll_fn(|cx| {
         *shared.waiting.borrow_mut() = Some(cx.waker().clone());
         if shared.is_draining() {
             return Poll::Ready(false);
         }
-        if shared.active.get() < most {
+        if shared.active.get() < shared.options().max_connections.min(limit).max(1) {
             return Poll::Ready(true);
         }
         shared.crowded.set(true);
@@ -151,7 +186,7 @@ pub(crate) async fn all_gone(shared: &Shared) {
         *shared.waiting.borrow_mut() = Some(cx.waker().clone());
         if shared.active.get() == 0 { Poll::Ready(()) } else { Poll::Pending }
     });
-    match shared.options.drain_timeout {
+    match shared.options().drain_timeout {
         0 => gone.await,
         secs => {
             let _ = Watch::new(shared.clock.clone()).within(secs, gone).await;

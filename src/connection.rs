@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use crate::accept::Gate;
 use crate::io::buffer::Buffer;
 use crate::io::clock::Watch;
 use crate::io::socket::NOWHERE;
@@ -54,18 +55,28 @@ pub struct Connection {
     /// Who the client is, for the log.
     pub(crate) user: Option<Box<str>>,
     peer: SocketAddr,
+    /// Where it came in.
+    pub(crate) gate: Rc<Gate>,
+    /// Those that count for the current request.
+    pub(crate) options: Rc<Options>,
     pub(crate) shared: Rc<Shared>,
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Stream, peer: SocketAddr, shared: Rc<Shared>) -> Self {
+    pub(crate) fn new(
+        stream: Stream,
+        peer: SocketAddr,
+        gate: Rc<Gate>,
+        shared: Rc<Shared>,
+    ) -> Self {
+        let options = shared.options();
         Connection {
             link: Link::new(stream, Watch::new(shared.clock.clone())),
             received: Buffer::new(shared.pool.clone()),
             lent: 0,
             body: Body::none(),
             body_read: 0,
-            body_timeout: shared.options.body_timeout,
+            body_timeout: options.body_timeout,
             awaits_continue: false,
             response: Response::new(false, false),
             gathered: Buffer::new(shared.pool.clone()),
@@ -80,6 +91,8 @@ impl Connection {
             requests: 0,
             user: None,
             peer,
+            gate,
+            options,
             shared,
         }
     }
@@ -127,9 +140,9 @@ impl Connection {
         poll_fn(|cx| self.link.stream.poll_ended(cx)).await;
     }
 
-    /// The options of the server.
+    /// The options of the server; while a request is under way, those that it began with.
     pub fn options(&self) -> &Options {
-        &self.shared.options
+        &self.options
     }
 
     /// Waits for the first byte of a request, holding no buffer meanwhile.
@@ -141,7 +154,8 @@ impl Connection {
         if self.shared.is_draining() {
             return Err(Error::Closed);
         }
-        let options = &self.shared.options;
+        self.options = self.shared.options();
+        let options = &self.options;
         // The first request may be on its way still.
         let (secs, grace) = match self.requests {
             0 => (options.head_timeout, FRESH),
@@ -163,7 +177,8 @@ impl Connection {
         self.out_of_step = true;
         self.failed = false;
         self.user = None;
-        let options = &self.shared.options;
+        self.options = self.shared.options();
+        let options = &self.options;
         let most = options.max_head.min(crate::io::buffer::SIZE);
         self.link.watch.arm(options.head_timeout);
         let (mut seen, mut checked) = (0, false);
@@ -193,25 +208,27 @@ impl Connection {
                 return Err(Error::Closed);
             }
         };
+        // They may be others by now, and the handler is to find those that count when it begins.
+        self.options = self.shared.options();
         let raw = self.received.raw().get(..end).unwrap_or(&[]);
-        let head = head::parse(raw, self.shared.options.max_headers)?;
+        let head = head::parse(raw, self.options.max_headers)?;
         self.response = Response::new(head.method.bytes(&head.bytes) == b"HEAD", head.minor == 0);
         self.received.drop_raw(end);
         self.body = Body::new(head.framing);
         self.body_read = 0;
-        self.body_timeout = self.shared.options.body_timeout;
+        self.body_timeout = self.options.body_timeout;
         self.lent = 0;
         let req = Request::new(head)?;
         self.out_of_step = false;
-        if req.content_length().is_some_and(|n| n > self.shared.options.max_body) {
+        if req.content_length().is_some_and(|n| n > self.options.max_body) {
             return Err(Error::TooLarge("request body"));
         }
         self.client_closes = !req.head().keep_alive;
-        self.keep_alive = req.head().keep_alive && self.shared.options.http_keepalive > 0;
+        self.keep_alive = req.head().keep_alive && self.options.http_keepalive > 0;
         self.awaits_continue = req.head().expects_continue && !self.body.is_over();
         #[cfg(feature = "gzip")]
         {
-            self.takes_gzip = self.shared.options.gzip && crate::gzip::is_wanted(&req);
+            self.takes_gzip = self.options.gzip && crate::gzip::is_wanted(&req);
         }
         Ok(req)
     }

@@ -72,7 +72,8 @@ where
 
 impl Connection {
     fn log(&self, request: Option<&Request>) {
-        if let Some(log) = self.shared.log.get() {
+        let log = self.shared.log.borrow().clone();
+        if let Some(log) = log {
             let answered = self.response.head_sent;
             if answered || request.is_some() {
                 log(&Access {

@@ -34,7 +34,7 @@ impl Connection {
             return self.answer(Status::FORBIDDEN).await;
         }
         let relative = req.path_bytes().strip_prefix(b"/").unwrap_or(req.path_bytes());
-        let path = self.shared.options.docroot.join(OsStr::from_bytes(relative));
+        let path = self.options.docroot.join(OsStr::from_bytes(relative));
         self.serve(req, &path, true).await
     }
 
@@ -60,8 +60,8 @@ impl Connection {
     ///
     /// Those of the file system.
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<OpenFile> {
-        let path = self.shared.options.docroot.join(path);
-        open(&self.shared, &path, true).await
+        let path = self.options.docroot.join(path);
+        open(self, &path, true).await
     }
 
     /// Serves a file that is open already, in the same way as [`serve_file`](Self::serve_file).
@@ -93,16 +93,15 @@ impl Connection {
         if !self.allows_method(req)? {
             return self.answer(Status::METHOD_NOT_ALLOWED).await;
         }
-        let shared = self.shared.clone();
         let slash = path.as_os_str().as_bytes().ends_with(b"/");
-        let index = slash.then(|| path.join(&shared.options.index));
-        let opened = Box::pin(open(&shared, index.as_deref().unwrap_or(path), confined)).await;
+        let index = slash.then(|| path.join(&self.options.index));
+        let opened = Box::pin(open(self, index.as_deref().unwrap_or(path), confined)).await;
         let error = match opened {
             Ok(file) if slash && file.is_dir() => io::ErrorKind::PermissionDenied.into(),
             Ok(file) => return Box::pin(self.serve_opened(req, file, confined)).await,
             // A directory without an index is there, but not to be looked into.
             Err(e) if slash && e.kind() == io::ErrorKind::NotFound => {
-                match Box::pin(open(&shared, path, confined)).await {
+                match Box::pin(open(self, path, confined)).await {
                     Ok(_) => io::ErrorKind::PermissionDenied.into(),
                     Err(_) => e,
                 }
@@ -127,9 +126,8 @@ impl Connection {
             }
             return self.redirect(Status::MOVED_PERMANENTLY, &location).await;
         }
-        let shared = self.shared.clone();
-        let confined = confined && shared.options.no_symlinks;
-        match Box::pin(represent(&shared, req, file, confined)).await {
+        let confined = confined && self.options.no_symlinks;
+        match Box::pin(represent(self, req, file, confined)).await {
             Ok(it) => Box::pin(self.send_representation(req, it)).await,
             Err(e) => self.answer_io(e).await,
         }
@@ -257,7 +255,7 @@ impl Connection {
     }
 
     async fn send_file_at(&mut self, path: &Path, count: Option<u64>, start: u64) -> Result {
-        let opened = open_regular(&self.shared, path).await?;
+        let opened = open_regular(self, path).await?;
         let rest = opened.size().saturating_sub(start);
         let len = count.map_or(rest, |count| count.min(rest));
         Box::pin(self.send_stretch(&opened.file, Part { start, len })).await
@@ -292,7 +290,7 @@ impl Connection {
         if self.is_deflating() {
             return self.send_read(file, Part { start: offset, len }).await;
         }
-        let secs = self.shared.options.write_timeout;
+        let secs = self.options.write_timeout;
         self.response.allows(len).inspect_err(|_| self.link.set_broken())?;
         let frame = self.response.frame(len, false);
         if frame.silent {
@@ -313,7 +311,7 @@ impl Connection {
 
     /// From page cache to socket.
     async fn splice(&mut self, file: &File, mut offset: u64, mut left: u64) -> Result {
-        let secs = self.shared.options.write_timeout;
+        let secs = self.options.write_timeout;
         let mut ready = 0;
         while left > 0 {
             if ready == 0 {
@@ -334,7 +332,7 @@ impl Connection {
 
     /// By way of a buffer, where it has to be encrypted.
     async fn encrypt(&mut self, file: &File, mut offset: u64, mut left: u64) -> Result {
-        let secs = self.shared.options.write_timeout;
+        let secs = self.options.write_timeout;
         let mut block = Buffer::new(self.shared.pool.clone());
         while left > 0 {
             let n = read_block(file, &mut block, offset, left).await?;

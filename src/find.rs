@@ -7,11 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::Request;
 use crate::io::file;
-use crate::shared::Shared;
 use crate::wire::coding::{Accepted, Coding};
 use crate::wire::mime::{self, Kind};
+use crate::{Connection, Request};
 
 /// A file or directory, opened without keeping anybody waiting, and what it was then.
 ///
@@ -130,7 +129,7 @@ pub(crate) struct Representation {
 
 /// In what form `opened` is sent, which is a regular file.
 pub(crate) async fn represent(
-    shared: &Shared,
+    con: &Connection,
     req: &Request,
     opened: OpenFile,
     confined: bool,
@@ -151,7 +150,7 @@ pub(crate) async fn represent(
     }
     for coding in accepted.preferred() {
         let path = with_suffix(&opened.path, coding);
-        let Ok(sibling) = open_plain(shared, path, confined).await else {
+        let Ok(sibling) = open_plain(con, path, confined).await else {
             continue;
         };
         // Who may read the file may not be able to read this one.
@@ -164,7 +163,7 @@ pub(crate) async fn represent(
         }
     }
     #[cfg(feature = "gzip")]
-    let transfer = crate::gzip::transfer(shared, req, kind, accepted, opened.size());
+    let transfer = crate::gzip::transfer(con, req, kind, accepted, opened.size());
     #[cfg(not(feature = "gzip"))]
     let transfer = Transfer::Plain;
     Ok(Box::new(Representation { opened, kind, coding: None, transfer }))
@@ -184,21 +183,21 @@ fn regular(opened: OpenFile) -> io::Result<OpenFile> {
 }
 
 /// Opens a regular file of a handler's.
-pub(crate) async fn open_regular(shared: &Shared, path: &Path) -> io::Result<OpenFile> {
-    regular(open_plain(shared, path.to_owned(), false).await?)
+pub(crate) async fn open_regular(con: &Connection, path: &Path) -> io::Result<OpenFile> {
+    regular(open_plain(con, path.to_owned(), false).await?)
 }
 
 /// Opens what is at `path`, or the `.gz` of it where that is all there is and can be inflated. If
 /// `confined`, the option about symbolic links applies.
-pub(crate) async fn open(shared: &Shared, path: &Path, confined: bool) -> io::Result<OpenFile> {
-    let confined = confined && shared.options.no_symlinks;
-    let missing = match open_plain(shared, path.to_owned(), confined).await {
+pub(crate) async fn open(con: &Connection, path: &Path, confined: bool) -> io::Result<OpenFile> {
+    let confined = confined && con.options.no_symlinks;
+    let missing = match open_plain(con, path.to_owned(), confined).await {
         Err(e) if e.kind() == io::ErrorKind::NotFound => e,
         done => return done,
     };
     #[cfg(feature = "gzip")]
-    if shared.options.gzip && !mime::kind(path.as_os_str().as_bytes()).packed {
-        match open_plain(shared, with_suffix(path, Coding::Gzip), confined).await {
+    if con.options.gzip && !mime::kind(path.as_os_str().as_bytes()).packed {
+        match open_plain(con, with_suffix(path, Coding::Gzip), confined).await {
             Ok(opened) if opened.is_file() => {
                 return Ok(OpenFile { path: path.to_owned(), packed: true, ..opened });
             }
@@ -209,13 +208,13 @@ pub(crate) async fn open(shared: &Shared, path: &Path, confined: bool) -> io::Re
     Err(missing)
 }
 
-async fn open_plain(shared: &Shared, path: PathBuf, confined: bool) -> io::Result<OpenFile> {
+async fn open_plain(con: &Connection, path: PathBuf, confined: bool) -> io::Result<OpenFile> {
     let opened = OpenFile::open(path).await?;
     // Looked at once it is open, so that no link can be put in its way between the two.
     if confined {
         let fd = opened.file.as_raw_fd();
         let real = std::fs::read_link(format!("/proc/self/fd/{fd}"))?;
-        if !shared.is_in_docroot(&real) {
+        if !con.shared.is_in_docroot(&real, &con.options.docroot) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
     }

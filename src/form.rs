@@ -61,7 +61,7 @@ impl Connection {
             let kind = req.header("content-type").unwrap_or("").to_owned();
             req.form.begin(&kind)?;
         }
-        let options = &self.shared.options;
+        let options = &self.options;
         let limits = Limits { parts: options.max_form_parts, part_head: options.max_part_head };
         self.settle();
         let step = loop {

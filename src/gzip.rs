@@ -36,14 +36,14 @@ pub(crate) fn is_wanted(req: &Request) -> bool {
 
 /// Whether a file is compressed on its way. Ranges are of what is stored, so then it is not.
 pub(crate) fn transfer(
-    shared: &Shared,
+    con: &Connection,
     req: &Request,
     kind: Kind,
     accepted: Accepted,
     size: u64,
 ) -> Transfer {
-    let wanted = shared.options.gzip && kind.compressible && accepted.prefers(Coding::Gzip);
-    match wanted && size >= LEAST && req.header("range").is_none() && !shared.deflating.get() {
+    let wanted = con.options.gzip && kind.compressible && accepted.prefers(Coding::Gzip);
+    match wanted && size >= LEAST && req.header("range").is_none() && !con.shared.deflating.get() {
         true => Transfer::Deflate,
         false => Transfer::Plain,
     }
@@ -141,7 +141,7 @@ impl Connection {
     /// Decides whether the response is deflated from here on, and says so in its head.
     pub(crate) fn begin_deflating(&mut self, length: Option<u64>) -> bool {
         let response = &self.response;
-        if !self.shared.options.gzip || response.status.bodiless() {
+        if !self.options.gzip || response.status.bodiless() {
             return false;
         }
         let kind = response.field("content-type").unwrap_or("");
@@ -230,7 +230,7 @@ impl Connection {
         let Some(deflater) = &mut self.deflater else {
             return Ok(());
         };
-        let secs = self.shared.options.write_timeout;
+        let secs = self.options.write_timeout;
         let out = deflater.out.raw();
         let len = out.len() as u64;
         let frame = self.response.frame(len, last);

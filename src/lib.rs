@@ -64,6 +64,7 @@ mod response;
 mod send;
 mod server;
 mod shared;
+mod successor;
 mod timer;
 mod wire;
 

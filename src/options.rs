@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::io::buffer;
+use crate::io::{buffer, listen};
 
 /// How a server behaves.
 ///
@@ -150,6 +150,27 @@ impl Default for Options {
             max_discard: 1 << 20,
             max_form_parts: 256,
             max_part_head: 4096,
+        }
+    }
+}
+
+impl Options {
+    /// What of it listening sockets are set up by.
+    pub(crate) fn setup(&self) -> listen::Setup<'_> {
+        listen::Setup {
+            v6only: self.ipv6_v6only,
+            backlog: self.backlog,
+            reuseaddr: self.reuseaddr,
+            reuseport: self.reuseport,
+            device: self.device.as_deref(),
+            mark: self.mark,
+            nodelay: self.tcp_nodelay,
+            keepalive: self.keepalive,
+            keepidle: self.tcp_keepidle,
+            keepcnt: self.tcp_keepcnt,
+            keepintvl: self.tcp_keepintvl,
+            fastopen: self.tcp_fastopen,
+            freebind: self.freebind,
         }
     }
 }

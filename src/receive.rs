@@ -108,7 +108,7 @@ impl Connection {
     pub(crate) async fn discard(&mut self) -> Result {
         const TOO_LARGE: Error = Error::TooLarge("unread request body");
         self.settle();
-        let most = self.shared.options.max_discard;
+        let most = self.options.max_discard;
         if self.body.left().is_some_and(|left| left > most) {
             return Err(TOO_LARGE);
         }
@@ -150,7 +150,7 @@ impl Connection {
 
     /// Makes content of what is raw, as far as it goes.
     fn decode(&mut self) -> Result {
-        let options = &self.shared.options;
+        let options = &self.options;
         let limits = TrailerLimits {
             bytes: options.max_head.try_into().unwrap_or(u32::MAX),
             fields: options.max_headers.try_into().unwrap_or(u32::MAX),
@@ -178,7 +178,7 @@ impl Connection {
             // Some send the body at once all the same.
             if self.received.raw().is_empty() && !self.response.head_sent {
                 let mut interim = [IoSlice::new(b"HTTP/1.1 100 Continue\r\n\r\n")];
-                let secs = self.shared.options.write_timeout;
+                let secs = self.options.write_timeout;
                 self.link.write_all(&mut interim, false, secs).await?;
                 self.link.watch.arm(self.body_timeout);
             }

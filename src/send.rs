@@ -208,7 +208,7 @@ impl Connection {
         if status == Status::SERVICE_UNAVAILABLE {
             self.response.set_field("Retry-After", b"1", true)?;
         }
-        if self.shared.options.error_pages && status.code() >= 400 {
+        if self.options.error_pages && status.code() >= 400 {
             self.response.set_field("Content-Type", b"text/html; charset=utf-8", true)?;
             let page = format!("<!DOCTYPE html>\n<title>{status}</title>\n<h1>{status}</h1>\n");
             self.send_pieces(&[page.as_bytes()]).await?;
@@ -297,7 +297,7 @@ impl Connection {
         if self.deflater.is_some() {
             return Box::pin(self.write_deflated(&head, data, last)).await;
         }
-        let secs = self.shared.options.write_timeout;
+        let secs = self.options.write_timeout;
         let frame = self.response.frame(len, last);
         let shown = |bytes| if frame.silent { &[][..] } else { bytes };
         let mut parts = [
@@ -324,21 +324,21 @@ impl Connection {
         let must_close = self.response.closes
             || self.shared.is_draining()
             || self.shared.is_crowded()
+            || self.gate.is_closed()
             || self.awaits_continue && self.received.raw().is_empty()
             || length.is_some() && self.leaves_too_much();
         self.keep_alive &= can_stay && !must_close;
-        let shared = self.shared.clone();
-        let date = shared.date();
+        let (date, options) = (self.shared.date(), &self.options);
         self.response.head(&Circumstances {
             date: &date,
-            server: &shared.options.server,
-            always: &shared.options.headers,
+            server: &options.server,
+            always: &options.headers,
             keep_alive: self.keep_alive,
         })
     }
 
     /// Whether a response that is complete leaves more of the request unread than is worth reading.
     fn leaves_too_much(&self) -> bool {
-        self.body.left().is_some_and(|left| left > self.shared.options.max_discard)
+        self.body.left().is_some_and(|left| left > self.options.max_discard)
     }
 }

@@ -1,7 +1,5 @@
 //! Servers: where they listen, how they are steered, and the tasks they consist of.
 
-#[cfg(feature = "tls")]
-use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -10,13 +8,13 @@ use std::rc::Rc;
 use smol::LocalExecutor;
 use smol::future::FutureExt;
 
-use crate::accept::{Listener, all_gone, next, open};
+use crate::accept::{Gate, Listener, all_gone, next, open};
 use crate::exchange::{Access, converse};
 use crate::io::listen;
 use crate::io::reactor::Reactor;
 use crate::io::socket::Socket;
 #[cfg(feature = "tls")]
-use crate::io::tls::{Acceptor, Tls};
+use crate::io::tls::Tls;
 use crate::shared::{Place, Shared};
 use crate::{Connection, Error, Options, Request, Result, response};
 
@@ -41,13 +39,21 @@ use crate::{Connection, Error, Options, Request, Result, response};
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    shared: Rc<Shared>,
-    listeners: Vec<Listener>,
+    pub(crate) shared: Rc<Shared>,
+    /// The one whose place this is to take.
+    pub(crate) predecessor: Option<Rc<Shared>>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.draining.set(true);
+        self.shared.close();
+    }
 }
 
 /// Steers a server from outside its [`serve`](Server::serve).
 #[derive(Clone, Debug)]
-pub struct Handle(Rc<Shared>);
+pub struct Handle(pub(crate) Rc<Shared>);
 
 impl Handle {
     /// Stops accepting: listening sockets and idle connections are closed at once, and `serve`
@@ -76,8 +82,10 @@ impl Handle {
     #[cfg(feature = "tls")]
     pub fn set_tls(&self, tls: &Tls) -> io::Result<()> {
         let new = tls.acceptor()?;
-        for acceptor in self.0.acceptors.borrow().iter() {
-            acceptor.replace(new.clone());
+        for listener in self.0.listeners.borrow().iter() {
+            if let Some(acceptor) = &listener.gate.acceptor {
+                acceptor.replace(new.clone());
+            }
         }
         Ok(())
     }
@@ -86,38 +94,25 @@ impl Handle {
 impl Server {
     /// A server that listens nowhere yet.
     pub fn new(options: Options) -> Self {
-        Server { shared: Rc::new(Shared::new(options)), listeners: Vec::new() }
-    }
-
-    fn setup(&self) -> listen::Setup<'_> {
-        let options = &self.shared.options;
-        listen::Setup {
-            v6only: options.ipv6_v6only,
-            backlog: options.backlog,
-            reuseaddr: options.reuseaddr,
-            reuseport: options.reuseport,
-            device: options.device.as_deref(),
-            mark: options.mark,
-            nodelay: options.tcp_nodelay,
-            keepalive: options.keepalive,
-            keepidle: options.tcp_keepidle,
-            keepcnt: options.tcp_keepcnt,
-            keepintvl: options.tcp_keepintvl,
-            fastopen: options.tcp_fastopen,
-            freebind: options.freebind,
-        }
+        Server { shared: Rc::new(Shared::new(options)), predecessor: None }
     }
 
     fn listen_at(&self, addr: SocketAddr) -> io::Result<Socket> {
-        listen::at_address(addr, &self.setup())
+        let options = self.shared.options();
+        match listen::at_address(addr, &options.setup()) {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && self.predecessor.is_some() => {
+                self.listen_beside(addr, &options.setup())
+            }
+            done => done,
+        }
     }
 
     /// What is wrong with the options is said before anybody connects.
     ///
     /// Those that name files are [`listen()`]'s; here certificates are given to `bind_tls`, and
     /// to serve without what somebody set would be worse than not to serve.
-    fn check(&self) -> io::Result<()> {
-        let Options { cert, key, ca, insecure, headers, .. } = &self.shared.options;
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let Options { cert, key, ca, insecure, headers, .. } = &*self.shared.options();
         for (name, value) in headers {
             response::check_field(name, value.as_bytes())
                 .and_then(|()| match response::is_framing(name) {
@@ -136,19 +131,21 @@ impl Server {
         Ok(())
     }
 
-    fn add(&mut self, socket: Socket) {
-        self.listeners.push(Listener {
-            socket,
-            #[cfg(feature = "tls")]
-            acceptor: None,
-        });
+    /// Whether it can serve.
+    pub(crate) fn is_ready(&self) -> io::Result<()> {
+        if self.shared.listeners.borrow().is_empty() {
+            let why = "the server listens nowhere: bind it to an address first";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        if self.shared.options().gzip && !cfg!(feature = "gzip") {
+            return Err(unsupported("the option gzip takes the feature gzip"));
+        }
+        Ok(())
     }
 
-    #[cfg(feature = "tls")]
-    fn add_tls(&mut self, socket: Socket, acceptor: Acceptor) {
-        let acceptor = Rc::new(RefCell::new(acceptor));
-        self.shared.acceptors.borrow_mut().push(acceptor.clone());
-        self.listeners.push(Listener { socket, acceptor: Some(acceptor) });
+    pub(crate) fn add(&mut self, socket: impl Into<Rc<Socket>>, gate: Gate) {
+        let listener = Listener { socket: socket.into(), gate: gate.into() };
+        self.shared.listeners.borrow_mut().push(listener);
     }
 
     /// Listens at `addr`; port 0 is one that is free.
@@ -171,7 +168,7 @@ impl Server {
         self.check()?;
         let socket = self.listen_at(addr)?;
         let addr = socket.local_addr()?;
-        self.add(socket);
+        self.add(socket, Gate::plain());
         Ok(addr)
     }
 
@@ -203,7 +200,7 @@ impl Server {
         let acceptor = tls.acceptor()?;
         let socket = self.listen_at(addr)?;
         let addr = socket.local_addr()?;
-        self.add_tls(socket, acceptor);
+        self.add(socket, Gate::tls(acceptor));
         Ok(addr)
     }
 
@@ -224,8 +221,8 @@ impl Server {
     /// Like [`adopt`](Self::adopt).
     pub fn try_adopt(&mut self, socket: impl Into<OwnedFd>) -> io::Result<()> {
         self.check()?;
-        let socket = listen::adopted(socket.into(), &self.setup())?;
-        self.add(socket);
+        let socket = listen::adopted(socket.into(), &self.shared.options().setup())?;
+        self.add(socket, Gate::plain());
         Ok(())
     }
 
@@ -249,8 +246,8 @@ impl Server {
     pub fn try_adopt_tls(&mut self, socket: impl Into<OwnedFd>, tls: &Tls) -> io::Result<()> {
         self.check()?;
         let acceptor = tls.acceptor()?;
-        let socket = listen::adopted(socket.into(), &self.setup())?;
-        self.add_tls(socket, acceptor);
+        let socket = listen::adopted(socket.into(), &self.shared.options().setup())?;
+        self.add(socket, Gate::tls(acceptor));
         Ok(())
     }
 
@@ -258,7 +255,8 @@ impl Server {
     ///
     /// It runs between two requests of one thread: what it does, it has to do at once.
     pub fn access_log(self, log: impl Fn(&Access<'_>) + 'static) -> Self {
-        let _ = self.shared.log.set(Box::new(log)); // the first one stays
+        // The first one stays.
+        self.shared.log.borrow_mut().get_or_insert_with(|| Rc::new(log));
         self
     }
 
@@ -268,7 +266,7 @@ impl Server {
     ///
     /// If the system does not tell.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(|listener| listener.socket.local_addr()).collect()
+        self.shared.listeners.borrow().iter().map(|it| it.socket.local_addr()).collect()
     }
 
     /// A handle to steer the server with.
@@ -289,15 +287,8 @@ impl Server {
     where
         H: AsyncFn(&mut Connection, &mut Request) -> Result,
     {
-        let Server { shared, listeners } = self;
-        if listeners.is_empty() {
-            let why = "the server listens nowhere: bind it to an address first";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-        }
-        if shared.options.gzip && !cfg!(feature = "gzip") {
-            return Err(unsupported("the option gzip takes the feature gzip"));
-        }
-        let shared = &shared;
+        self.is_ready()?;
+        let shared = &self.shared;
         let handler = &handler;
         let reactor = Reactor::current()?;
         let tasks = LocalExecutor::new();
@@ -311,18 +302,18 @@ impl Server {
             async move { clock.run(&reactor).await }
         });
         let accept = async {
-            while let Some((acceptor, socket, peer)) = next(shared, &listeners).await? {
+            while let Some((gate, socket, peer)) = next(shared).await? {
                 let place = Place::take(shared);
                 let connection = async move {
                     let shared = place.shared();
-                    if let Ok(stream) = open(acceptor, socket, shared).await {
-                        let mut con = Connection::new(stream, peer, shared.clone());
+                    if let Ok(stream) = open(&gate, socket, shared).await {
+                        let mut con = Connection::new(stream, peer, gate, shared.clone());
                         let _ = converse(&mut con, handler).await;
                     }
                 };
                 tasks.spawn(connection).detach();
             }
-            drop(listeners);
+            shared.close();
             all_gone(shared).await;
             Ok(())
         };

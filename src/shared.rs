@@ -1,24 +1,26 @@
 //! What all connections of a server have in common.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::SystemTime;
 
 use crate::Options;
+use crate::accept::{Accepted, Listener};
 use crate::exchange::Access;
 use crate::io::buffer::Pool;
 use crate::io::clock::Clock;
-#[cfg(feature = "tls")]
-use crate::io::tls::Acceptor;
 use crate::wire::date;
 
-pub(crate) type Log = Box<dyn Fn(&Access<'_>)>;
+pub(crate) type Log = Rc<dyn Fn(&Access<'_>)>;
 
 /// What all connections of a server have in common.
 pub(crate) struct Shared {
-    pub(crate) options: Options,
+    options: RefCell<Rc<Options>>,
+    pub(crate) listeners: RefCell<Vec<Listener>>,
+    /// Those who had connected where nobody listens any more; the last one is next.
+    pub(crate) late: RefCell<Vec<Accepted>>,
     pub(crate) pool: Rc<Pool>,
     pub(crate) clock: Rc<Clock>,
     /// Whether the compressor is in use.
@@ -32,10 +34,9 @@ pub(crate) struct Shared {
     pub(crate) draining: Cell<bool>,
     pub(crate) waiting: RefCell<Option<Waker>>,
     date: RefCell<(u64, Rc<str>)>,
-    pub(crate) log: OnceCell<Log>,
-    docroot: RefCell<Option<PathBuf>>,
-    #[cfg(feature = "tls")]
-    pub(crate) acceptors: RefCell<Vec<Rc<RefCell<Acceptor>>>>,
+    pub(crate) log: RefCell<Option<Log>>,
+    /// A docroot, and where that is without symbolic links.
+    docroot: RefCell<Option<(PathBuf, PathBuf)>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -51,7 +52,9 @@ impl std::fmt::Debug for Shared {
 impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         Shared {
-            options,
+            options: RefCell::new(options.into()),
+            listeners: RefCell::default(),
+            late: RefCell::default(),
             pool: Rc::default(),
             clock: Rc::default(),
             #[cfg(feature = "gzip")]
@@ -63,11 +66,24 @@ impl Shared {
             draining: Cell::new(false),
             waiting: RefCell::new(None),
             date: RefCell::new((0, "".into())),
-            log: OnceCell::new(),
-            docroot: RefCell::new(None),
-            #[cfg(feature = "tls")]
-            acceptors: RefCell::default(),
+            log: RefCell::default(),
+            docroot: RefCell::default(),
         }
+    }
+
+    /// The options that count for what begins now.
+    pub(crate) fn options(&self) -> Rc<Options> {
+        self.options.borrow().clone()
+    }
+
+    pub(crate) fn set_options(&self, options: Rc<Options>) {
+        self.options.replace(options);
+    }
+
+    /// Listens nowhere any more.
+    pub(crate) fn close(&self) {
+        self.listeners.take();
+        self.late.take();
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -108,17 +124,19 @@ impl Shared {
         date.1.clone()
     }
 
-    /// Whether a path without symbolic links lies in the docroot.
-    pub(crate) fn is_in_docroot(&self, real: &Path) -> bool {
-        let known =
-            |docroot: &Option<PathBuf>| docroot.as_ref().is_some_and(|d| real.starts_with(d));
+    /// Whether a path without symbolic links lies in `docroot`.
+    pub(crate) fn is_in_docroot(&self, real: &Path, docroot: &Path) -> bool {
+        let known = |known: &Option<(PathBuf, PathBuf)>| {
+            known.as_ref().is_some_and(|(of, root)| of == docroot && real.starts_with(root))
+        };
         if known(&self.docroot.borrow()) {
             return true;
         }
         // It may have been replaced since, as a link is when a new version is put in place.
-        let docroot = std::fs::canonicalize(&self.options.docroot).ok();
-        let inside = known(&docroot);
-        self.docroot.replace(docroot);
+        let root = std::fs::canonicalize(docroot).ok();
+        let now = root.map(|root| (docroot.to_owned(), root));
+        let inside = known(&now);
+        self.docroot.replace(now);
         inside
     }
 }

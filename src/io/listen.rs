@@ -13,7 +13,7 @@ use super::socket::Socket;
 use super::sys;
 
 /// How a listening socket is set up. Most of it is inherited by the connections it accepts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Setup<'a> {
     pub(crate) v6only: bool,
     pub(crate) backlog: u32,
@@ -92,6 +92,23 @@ pub(crate) fn adopted(fd: OwnedFd, setup: &Setup<'_>) -> io::Result<Socket> {
     Socket::adopt(&Reactor::current()?, fd)
 }
 
+/// Lets other sockets of this process listen at the same address, or no more; whether that is news.
+pub(crate) fn share(socket: &Socket, on: bool) -> bool {
+    sockopt::socket_reuseport(socket) == Ok(!on)
+        && sockopt::set_socket_reuseport(socket, on).is_ok()
+}
+
+/// Sets up once more a socket that goes on, as far as it is about its connections.
+pub(crate) fn change(socket: &Socket, old: &Setup<'_>, new: &Setup<'_>) {
+    let domain = sockopt::socket_domain(socket);
+    if old == new || !matches!(domain, Ok(AddressFamily::INET | AddressFamily::INET6)) {
+        return;
+    }
+    let off = old.fastopen.map(|_| 0);
+    // It could be done before, and it is no reason to give up the others.
+    let _ = set_tcp(socket, &Setup { fastopen: new.fastopen.or(off), ..new.clone() });
+}
+
 /// How many connections there are descriptors for, with one more for a file each, and some for the
 /// rest of the process.
 pub(crate) fn most_connections() -> usize {
@@ -99,7 +116,7 @@ pub(crate) fn most_connections() -> usize {
     usize::try_from(limit.saturating_sub(16) / 2).unwrap_or(usize::MAX)
 }
 
-fn set_tcp(fd: &OwnedFd, setup: &Setup<'_>) -> io::Result<()> {
+fn set_tcp(fd: &impl AsFd, setup: &Setup<'_>) -> io::Result<()> {
     let seconds = |n: u32| std::time::Duration::from_secs(n.into());
     sockopt::set_tcp_nodelay(fd, setup.nodelay)?;
     sockopt::set_socket_keepalive(fd, setup.keepalive)?;

@@ -60,19 +60,23 @@ impl Socket {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(Socket, SocketAddr)>> {
         let mut accepted = None;
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         // Only EAGAIN proves that nobody waits, so the readiness is kept, as it has to be when
         // there is no descriptor left: nobody would tell of the backlog again.
-        ready!(self.poll_op(cx, Way::Read, 0, &mut |fd| {
-            accepted = Some(acceptfrom_with(fd, flags)?);
+        ready!(self.poll_op(cx, Way::Read, 0, &mut |_| {
+            let error = |e| Errno::from_io_error(&e).unwrap_or(Errno::CONNABORTED);
+            accepted = Some(self.accept_now().map_err(error)?);
             Ok(0)
         }))?;
-        let Some((fd, peer)) = accepted else {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        };
+        Poll::Ready(accepted.ok_or_else(|| io::ErrorKind::ConnectionAborted.into()))
+    }
+
+    /// A connection that is there already, whatever was heard of it.
+    pub(crate) fn accept_now(&self) -> io::Result<(Socket, SocketAddr)> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (fd, peer) = acceptfrom_with(&self.fd, flags)?;
         let peer = peer.and_then(|peer| peer.try_into().ok()).unwrap_or(NOWHERE);
         // It can be written to; whether there is something to read, the kernel will say.
-        Poll::Ready(Socket::new(&self.reactor, fd, EventFlags::OUT).map(|socket| (socket, peer)))
+        Ok((Socket::new(&self.reactor, fd, EventFlags::OUT)?, peer))
     }
 
     /// The address at this end.
