@@ -266,27 +266,102 @@ fn nobody_is_dropped_for_a_new_certificate() {
     assert_eq!(client.get("/f.txt", "").text(), "content\n");
 }
 
-#[test]
-fn a_missing_certificate_leaves_http_and_is_said() {
-    let dir = Dir::new();
-    dir.write("f.txt", "content");
-    let (cert, key) = (dir.path("cert"), dir.path("key"));
-    let args = ["-f", "-s", "127.0.0.1:0", "-C", cert.to_str().unwrap(), "-K"];
-    let more = [key.to_str().unwrap(), "-p", "127.0.0.1:0", "-q", "-h", dir.text()];
-    let mut process = Process::launcher(&[&args[..], &more, &["-c", "/dev/null"]].concat());
+/// A launcher whose certificate is still missing, that would send clients of HTTP to HTTPS.
+fn start_without(dir: &Dir, secure: &str) -> Process {
+    dir.write("www/f.txt", "content\n");
+    let path = |name: &str| dir.path(name).to_str().unwrap().to_owned();
+    let (home, cert, key) = (path("www"), path("cert"), path("key"));
+    let args = ["-f", "-s", secure, "-C", &cert, "-K", &key, "-p", "127.0.0.1:0", "-q"];
+    let more = ["-h", &home, "-c", "/dev/null", "-k", "100"];
+    let mut process = Process::launcher(&[&args[..], &more].concat());
     let said = process.line();
-    let place = format!("ecohttpd: no HTTPS: {}: No such file", cert.display());
+    let place = format!("ecohttpd: no HTTPS: {cert}: No such file");
     assert!(said.starts_with(&place), "{said}");
+    process
+}
+
+/// Waits until the launcher says that it serves HTTPS, and where.
+fn begins(mut process: Process, dir: Dir) -> Server {
+    let line = process.line();
+    let secure = line.strip_prefix("ecohttpd: listening on ").expect(&line).parse().expect(&line);
+    assert_eq!(process.line(), READ);
+    Server { process, secure, dir }
+}
+
+#[test]
+fn a_missing_certificate_leaves_http_until_it_is_there() {
+    let dir = Dir::new();
+    let mut process = start_without(&dir, "127.0.0.1:0");
     let mut client = Client::connect(process.addr);
     // Nor is anybody sent to where nobody listens.
-    assert_eq!(client.get("/f.txt", "").text(), "content");
-    for (ending, path) in [("pem", &cert), ("key", &key)] {
-        fs::copy(pki(&format!("localhost.{ending}")), path).unwrap();
+    assert_eq!(client.get("/f.txt", "").text(), "content\n");
+    process.signal(Signal::HUP);
+    assert_eq!(process.line(), "ecohttpd: reloaded");
+    assert!(process.line().starts_with("ecohttpd: no HTTPS: "));
+    assert_eq!(client.get("/f.txt", "").text(), "content\n");
+    for (ending, name) in ENDINGS {
+        fs::copy(pki(&format!("localhost.{ending}")), dir.path(name)).unwrap();
     }
-    // It does not say that it uses what it does not.
+    process.signal(Signal::HUP);
+    assert_eq!(process.line(), "ecohttpd: reloaded");
+    let mut server = begins(process, dir);
+    assert_eq!(server.subject(), "localhost");
+    // Who was there before is, too, and finds out.
+    let r = client.get("/f.txt", "");
+    let location = format!("https://test:{}/f.txt", server.secure.port());
+    assert_eq!((r.status, r.header("location")), (307, Some(&*location)));
+    server.install("guest");
+    assert_eq!(server.reload(), READ);
+    assert_eq!(server.subject(), "guest");
+}
+
+#[test]
+fn a_certificate_that_comes_later_is_found() {
+    for quiet in [false, true] {
+        let dir = Dir::new();
+        let process = start_without(&dir, "127.0.0.1:0");
+        let client = (!quiet).then(|| {
+            let mut client = Client::connect(process.addr);
+            assert_eq!(client.get("/f.txt", "").text(), "content\n");
+            client
+        });
+        if quiet {
+            // The clock stands still, and nobody looks until somebody comes.
+            std::thread::sleep(Duration::from_millis(6500));
+        }
+        // One without the other is none.
+        fs::copy(pki("localhost.pem"), dir.path("cert")).unwrap();
+        fs::copy(pki("localhost.key"), dir.path("new")).unwrap();
+        fs::rename(dir.path("new"), dir.path("key")).unwrap();
+        if quiet {
+            let mut first = Client::connect(process.addr);
+            assert!(matches!(first.get("/f.txt", "").status, 200 | 307));
+        }
+        let server = begins(process, dir);
+        assert_eq!(server.subject(), "localhost");
+        if let Some(mut client) = client {
+            assert_eq!(client.get("/f.txt", "").status, 307);
+        }
+    }
+}
+
+#[test]
+fn https_that_cannot_begin_leaves_http() {
+    let dir = Dir::new();
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap().to_string();
+    let mut process = start_without(&dir, &taken);
+    let mut client = Client::connect(process.addr);
+    for (ending, name) in ENDINGS {
+        fs::copy(pki(&format!("localhost.{ending}")), dir.path(name)).unwrap();
+    }
     process.signal(Signal::HUP);
     assert_eq!(process.line(), "ecohttpd: reloaded");
     let said = process.line();
-    assert!(said != READ && said.contains("HTTPS"), "{said}");
-    assert_eq!(client.get("/f.txt", "").text(), "content");
+    assert!(said.starts_with(&format!("ecohttpd: cannot listen on {taken}: ")), "{said}");
+    assert_eq!(client.get("/f.txt", "").text(), "content\n");
+    drop(holder);
+    process.signal(Signal::HUP);
+    assert_eq!(process.line(), "ecohttpd: reloaded");
+    assert_eq!(begins(process, dir).subject(), "localhost");
 }

@@ -260,6 +260,44 @@ fn files_it_may_read_are_read_again_and_others_stay() {
 }
 
 #[test]
+fn other_addresses_are_for_the_user_to_bind() {
+    if numbers().is_none() {
+        return;
+    }
+    let dir = docroot();
+    let write = |text: &str| {
+        let text = format!("home {}\nconfig /dev/null\nuser {USER}\n{text}", dir.text());
+        fs::set_permissions(dir.write("options", text), PermissionsExt::from_mode(0o644)).unwrap();
+    };
+    write("listen_http 0.0.0.0:0\n");
+    let options = dir.path("options");
+    let mut process = Process::launcher(&["-f", "--options", options.to_str().unwrap()]);
+    let port = process.addr.port();
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let mut reload = |text: &str| {
+        write(text);
+        process.signal(Signal::HUP);
+        let lines: Vec<_> = (0..2).map(|_| process.line()).collect();
+        assert_eq!(Client::connect(addr).get("/f.txt", "").text(), "content");
+        lines
+    };
+    const REFUSED: &str = "ecohttpd: not reloaded: what was read before stays";
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if first.trim() == "1024" {
+        let said = reload("listen_http 0.0.0.0:0\nlisten_http 127.0.0.1:1023\n");
+        let why = "ecohttpd: cannot listen on 127.0.0.1:1023: Permission denied";
+        assert!(said[0].starts_with(why) && said[1] == REFUSED, "{said:?}");
+    }
+    // What root has bound is in the way of one who is not root.
+    let said = reload(&format!("listen_http {addr}\n"));
+    let why = format!("ecohttpd: cannot listen on {addr}: Address already in use");
+    assert!(said[0].starts_with(&why) && said[1] == REFUSED, "{said:?}");
+    let said = reload("listen_http 0.0.0.0:0\nlisten_http 127.0.0.1:0\n");
+    assert!(said[0].starts_with("ecohttpd: listening on 127.0.0.1:"), "{said:?}");
+    assert_eq!(said[1], "ecohttpd: reloaded");
+}
+
+#[test]
 fn a_user_who_is_not_there_is_said() {
     let dir = docroot();
     for name in ["nobody-of-this-name", "", "nobody:x", "65534"] {

@@ -100,6 +100,11 @@ impl Address {
         Ok(if found.is_empty() { unknown("it has no address".into()) } else { found })
     }
 
+    /// Whether it is this one, whoever asked for it.
+    pub(crate) fn is_same(&self, other: &Address) -> bool {
+        self.to_string() == other.to_string()
+    }
+
     /// The port, if it has one.
     pub(crate) fn port(&self) -> Option<u16> {
         match self {

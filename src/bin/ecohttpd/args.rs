@@ -25,6 +25,8 @@ const CONFIG: &str = "/etc/httpd.conf";
 pub(crate) struct Args {
     /// The file that more options were read from.
     pub(crate) options: Option<PathBuf>,
+    /// What tells one content of that from another.
+    pub(crate) options_sum: u64,
     pub(crate) http: Vec<Address>,
     pub(crate) https: Vec<Address>,
     pub(crate) cert: Option<PathBuf>,
@@ -68,6 +70,7 @@ impl Default for Args {
     fn default() -> Self {
         Args {
             options: None,
+            options_sum: 0,
             http: Vec::new(),
             https: Vec::new(),
             cert: None,
@@ -108,6 +111,17 @@ impl Default for Args {
 }
 
 impl Args {
+    /// Whether a file of options says the same as in `other`, which is of the same command line, and
+    /// names of addresses stand for the same.
+    pub(crate) fn is_same(&self, other: &Args) -> bool {
+        let is_same = |one: &[Address], other: &[Address]| {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.is_same(other))
+        };
+        self.options_sum == other.options_sum
+            && is_same(&self.http, &other.http)
+            && is_same(&self.https, &other.https)
+    }
+
     /// The configuration file to read, if any.
     pub(crate) fn config(&self) -> Option<&Path> {
         let usual = Path::new(CONFIG);

@@ -1,40 +1,48 @@
 //! The certificate for HTTPS and its key, which are renewed while the server runs.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::args::Args;
 use crate::report::Report;
 
+/// What HTTPS is served by, of which there is none without TLS.
+#[cfg(feature = "tls")]
+pub(crate) type Tls = ecohttpd::Tls;
+#[cfg(not(feature = "tls"))]
+pub(crate) type Tls = std::convert::Infallible;
+
 /// Says what would keep HTTPS from being served. It is no mistake: HTTP is served all the same, and
 /// the files may come later.
 pub(crate) fn check(args: &Args, report: &mut Report) {
-    #[cfg(feature = "tls")]
-    if let Some(Err(e)) = load(args) {
+    if let (_, Some(e)) = load(args) {
         let why = format!("no HTTPS: {e}");
         match args.http.is_empty() {
             true => report.mistake(why),
             false => report.note(why),
         }
     }
-    let _ = (args, report);
 }
 
-/// Reads the certificate, if there is to be one.
-#[cfg(feature = "tls")]
-pub(crate) fn load(args: &Args) -> Option<std::io::Result<ecohttpd::Tls>> {
-    let (Some(cert), Some(key), false) = (&args.cert, &args.key, args.https.is_empty()) else {
-        return None;
-    };
-    Some(ecohttpd::Tls::load(cert, key).and_then(|tls| {
-        match &args.ciphers {
+/// Reads the certificate, if there is to be one; or why there is none.
+pub(crate) fn load(args: &Args) -> (Option<Tls>, Option<io::Error>) {
+    #[cfg(feature = "tls")]
+    if let (Some(cert), Some(key), false) = (&args.cert, &args.key, args.https.is_empty()) {
+        let loaded = Tls::load(cert, key).and_then(|tls| match &args.ciphers {
             Some(list) => tls
                 .with_ciphers(list)
-                .map_err(|e| std::io::Error::new(e.kind(), format!("-P {list}: {e}"))),
+                .map_err(|e| io::Error::new(e.kind(), format!("-P {list}: {e}"))),
             None => Ok(tls),
-        }
-    }))
+        });
+        return match loaded {
+            Ok(tls) => (Some(tls), None),
+            Err(e) => (None, Some(e)),
+        };
+    }
+    let _ = args;
+    (None, None)
 }
 
 /// The files, and what they were when they were last read.

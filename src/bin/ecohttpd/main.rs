@@ -7,6 +7,7 @@ mod append;
 mod args;
 mod auth;
 mod basic;
+mod bound;
 mod certificate;
 mod cgi;
 mod conf;
@@ -16,6 +17,7 @@ mod listing;
 mod log;
 mod redirect;
 mod regex;
+mod reload;
 mod report;
 mod rules;
 mod run;
@@ -64,7 +66,7 @@ fn main() -> ExitCode {
     if args.check || args.http.is_empty() {
         certificate::check(&args, &mut report);
     }
-    report.notes.iter().chain(&report.mistakes).for_each(|line| log.line(line));
+    report.say(&log);
     if !report.mistakes.is_empty() {
         log.line("Try 'ecohttpd --help'.");
         return USAGE.into();
@@ -72,7 +74,7 @@ fn main() -> ExitCode {
     if args.check {
         return ExitCode::SUCCESS;
     }
-    match run::run(*args, site, log) {
+    match run::run(line, *args, site, log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(run::Said) => ExitCode::FAILURE,
     }

@@ -11,7 +11,7 @@ use crate::site::Site;
 const ACME: &str = "/.well-known/acme-challenge/";
 
 /// Where HTTPS is, for those that come by HTTP.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Https {
     /// The ports for IPv4 and for IPv6.
     ports: Option<(u16, u16)>,
@@ -19,12 +19,12 @@ pub(crate) struct Https {
 
 impl Https {
     /// `listeners` are those that were bound for HTTPS.
-    pub(crate) fn at(listeners: &[Address]) -> Https {
+    pub(crate) fn at<'a>(listeners: impl Iterator<Item = &'a Address> + Clone) -> Https {
         let of = |v4: bool| {
             let is = |a: &&Address| matches!(a, Address::Tcp { at, .. } if at.is_ipv4() == v4);
-            listeners.iter().find(is).and_then(Address::port)
+            listeners.clone().find(is).and_then(Address::port)
         };
-        let any = listeners.first().map(|a| a.port().unwrap_or(443));
+        let any = listeners.clone().next().map(|a| a.port().unwrap_or(443));
         let ports = any.map(|any| (of(true).unwrap_or(any), of(false).unwrap_or(any)));
         Https { ports }
     }
@@ -105,12 +105,13 @@ mod tests {
 
     #[test]
     fn ports_are_those_of_the_family() {
+        let at = |listeners: &[Address]| Https::at(listeners.iter());
         let tcp = |text: &str| Address::parse(text).unwrap();
-        assert_eq!(Https::at(&[]).ports, None);
-        assert_eq!(Https::at(&tcp("443")).ports, Some((443, 443)));
+        assert_eq!(at(&[]).ports, None);
+        assert_eq!(at(&tcp("443")).ports, Some((443, 443)));
         let both = [tcp("[::1]:8443"), tcp("127.0.0.1:9443")].concat();
-        assert_eq!(Https::at(&both).ports, Some((9443, 8443)));
-        assert_eq!(Https::at(&tcp("[::1]:8443")).ports, Some((8443, 8443)));
-        assert_eq!(Https::at(&tcp("unix:/s")).ports, Some((443, 443)));
+        assert_eq!(at(&both).ports, Some((9443, 8443)));
+        assert_eq!(at(&tcp("[::1]:8443")).ports, Some((8443, 8443)));
+        assert_eq!(at(&tcp("unix:/s")).ports, Some((443, 443)));
     }
 }

@@ -1,5 +1,7 @@
 //! What is to be said of a configuration.
 
+use crate::log::Log;
+
 /// What was found in command line and files. Every line names where it is from: `-p 80:`,
 /// `/etc/httpd.conf:3:`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,11 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn mistake(&mut self, what: impl Into<String>) {
         self.mistakes.push(what.into());
+    }
+
+    /// Says all of it.
+    pub(crate) fn say(&self, log: &Log) {
+        self.notes.iter().chain(&self.mistakes).for_each(|line| log.line(line));
     }
 
     pub(crate) fn note(&mut self, what: impl Into<String>) {

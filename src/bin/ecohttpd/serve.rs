@@ -1,6 +1,6 @@
 //! What is done about a request, from first to last.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use ecohttpd::{Connection, Error, OpenFile, Request, Result, Status};
@@ -21,11 +21,7 @@ const MOST_REDIRECTS: u32 = 10;
 /// What all requests have in common.
 pub(crate) struct App {
     pub(crate) site: RefCell<Rc<Site>>,
-    /// Whether anybody can come by HTTPS.
-    #[cfg(feature = "tls")]
-    pub(crate) has_https: bool,
-    pub(crate) https: Https,
-    pub(crate) redirect_status: Status,
+    pub(crate) https: Cell<Https>,
     pub(crate) scripts: Slots,
     pub(crate) spools: Slots,
     pub(crate) listings: Slots,
@@ -64,8 +60,8 @@ pub(crate) async fn serve(app: &App, con: &mut Connection, req: &mut Request) ->
     if let Some(location) = redirect::elsewhere(&site, con, req) {
         return con.redirect(Status::MOVED_PERMANENTLY, &location).await;
     }
-    if let Some(location) = app.https.location(con, req) {
-        return con.redirect(app.redirect_status, &location).await;
+    if let Some(location) = app.https.get().location(con, req) {
+        return con.redirect(site.redirect_status, &location).await;
     }
     let mut visit = Visit {
         redirect_status: 200,

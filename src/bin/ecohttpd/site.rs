@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use ecohttpd::{Connection, OpenFile};
+use ecohttpd::{Connection, OpenFile, Status};
 
 use crate::args::Args;
 use crate::auth::Realms;
@@ -31,6 +31,7 @@ pub(crate) struct Site {
     pub(crate) realms: Realms,
     pub(crate) realm: String,
     pub(crate) rfc1918_filter: bool,
+    pub(crate) redirect_status: Status,
     pub(crate) redirect_hosts: Vec<(String, String)>,
     pub(crate) script_timeout: u32,
     pub(crate) spool_limit: u64,
@@ -89,6 +90,8 @@ impl Site {
             realms: conf.realms,
             realm: args.realm.clone(),
             rfc1918_filter: args.rfc1918_filter,
+            redirect_status: Status::new(args.redirect_status)
+                .unwrap_or(Status::TEMPORARY_REDIRECT),
             redirect_hosts: args.redirect_hosts.clone(),
             script_timeout: args.script_timeout,
             spool_limit: args.spool_limit,

@@ -8,7 +8,8 @@ use std::task::{Poll, Waker};
 /// A number of places, given to those who wait in the order in which they came.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    free: Cell<usize>,
+    most: Cell<usize>,
+    taken: Cell<usize>,
     /// Those who wait, each under a number of its own.
     waiting: RefCell<VecDeque<(u32, Waker)>>,
     last: Cell<u32>,
@@ -19,8 +20,19 @@ pub(crate) struct Slots {
 pub(crate) struct Slot<'a>(&'a Slots);
 
 impl Slots {
-    pub(crate) fn new(free: usize) -> Self {
-        Slots { free: Cell::new(free), waiting: RefCell::default(), last: Cell::new(0) }
+    pub(crate) fn new(most: usize) -> Self {
+        let waiting = RefCell::default();
+        Slots { most: Cell::new(most), taken: Cell::new(0), waiting, last: Cell::new(0) }
+    }
+
+    /// Has so many places from here on. Those that are taken beyond that are not given again.
+    pub(crate) fn resize(&self, most: usize) {
+        self.most.set(most);
+        self.wake();
+    }
+
+    fn free(&self) -> usize {
+        self.most.get().saturating_sub(self.taken.get())
     }
 
     /// Waits for a place.
@@ -33,7 +45,7 @@ impl Slots {
                 None => Some(waiting.len()),
             };
             // Whoever came before goes before, though it may not have been polled yet.
-            if turn.is_none_or(|turn| turn < self.free.get()) {
+            if turn.is_none_or(|turn| turn < self.free()) {
                 return Poll::Ready(());
             }
             match ticket.number {
@@ -53,7 +65,7 @@ impl Slots {
             Poll::Pending
         })
         .await;
-        self.free.set(self.free.get().saturating_sub(1));
+        self.taken.set(self.taken.get() + 1);
         Slot(self)
     }
 
@@ -66,7 +78,7 @@ impl Slots {
     fn wake(&self) {
         let wakers: Vec<_> = {
             let waiting = self.waiting.borrow();
-            waiting.iter().take(self.free.get()).map(|(_, waker)| waker.clone()).collect()
+            waiting.iter().take(self.free()).map(|(_, waker)| waker.clone()).collect()
         };
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -74,7 +86,7 @@ impl Slots {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.0.free.set(self.0.free.get() + 1);
+        self.0.taken.set(self.0.taken.get().saturating_sub(1));
         self.0.wake();
     }
 }
@@ -130,7 +142,7 @@ mod tests {
             let d = now(d.as_mut()).await.expect("its turn");
             let e = now(e.as_mut()).await.expect("its turn");
             drop((d, e));
-            assert_eq!((slots.free.get(), slots.waiting.borrow().len()), (2, 0));
+            assert_eq!((slots.free(), slots.waiting.borrow().len()), (2, 0));
         });
     }
 
@@ -145,6 +157,25 @@ mod tests {
             assert!(now(c.as_mut()).await.is_none());
             drop(a);
             drop(b); // its turn, but it has gone
+            assert!(now(c.as_mut()).await.is_some());
+        });
+    }
+
+    #[test]
+    fn there_can_be_more_places_or_fewer() {
+        block_on(async {
+            let slots = Slots::new(1);
+            let a = slots.take().await;
+            let (mut b, mut c) = (pin!(slots.take()), pin!(slots.take()));
+            assert!(now(b.as_mut()).await.is_none());
+            assert!(now(c.as_mut()).await.is_none());
+            slots.resize(2);
+            let b = now(b.as_mut()).await.expect("a new place");
+            assert!(now(c.as_mut()).await.is_none());
+            slots.resize(1);
+            drop(a);
+            assert!(now(c.as_mut()).await.is_none(), "that place is no more");
+            drop(b);
             assert!(now(c.as_mut()).await.is_some());
         });
     }

@@ -19,6 +19,10 @@ pub(super) fn follow(reading: &mut Reading<'_>, path: &Path) -> Result<(), Strin
         reading.seen.http = true; // as far as anybody knows
         e.to_string()
     })?;
+    // FNV-1a
+    reading.args.options_sum = text
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |sum, b| (sum ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
     let before = reading.report.mistakes.len();
     for (line, at) in text.split(|&b| b == b'\n').zip(1_u32..) {
         let line = line.trim_ascii();

@@ -132,6 +132,7 @@ fn file(line: &str, text: impl AsRef<[u8]>) -> (Args, Report) {
     fs::write(&path, text).unwrap();
     let (mut args, mut report) = serve(&format!("{line} --options {}", path.display()));
     assert_eq!(args.options.take(), Some(path.clone()));
+    assert_ne!(std::mem::take(&mut args.options_sum), 0);
     for said in report.mistakes.iter_mut().chain(&mut report.notes) {
         *said = said.replace(path.to_str().unwrap(), "FILE");
     }
