@@ -100,8 +100,8 @@ impl Server {
     fn listen_at(&self, addr: SocketAddr) -> io::Result<Socket> {
         let options = self.shared.options();
         match listen::at_address(addr, &options.setup()) {
-            Err(e) if e.kind() == io::ErrorKind::AddrInUse && self.predecessor.is_some() => {
-                self.listen_beside(addr, &options.setup())
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+                self.listen_beside(addr, &options.setup(), e)
             }
             done => done,
         }

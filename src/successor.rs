@@ -124,16 +124,26 @@ impl Server {
         self.shared.listeners.borrow().iter().any(|it| Rc::ptr_eq(&it.socket, socket))
     }
 
-    /// Listens at `addr` though the predecessor is in the way of that: an address is one of all
-    /// addresses. What is kept of it stays in the way.
-    pub(crate) fn listen_beside(&self, addr: SocketAddr, setup: &Setup<'_>) -> io::Result<Socket> {
+    /// Listens at `addr`, which has failed with `e`, if what was in the way is the predecessor: an
+    /// address is one of all addresses. What is kept of it stays in the way.
+    pub(crate) fn listen_beside(
+        &self,
+        addr: SocketAddr,
+        setup: &Setup<'_>,
+        e: io::Error,
+    ) -> io::Result<Socket> {
         let mut others = Vec::new();
         if let Some(predecessor) = &self.predecessor {
             for Listener { socket, .. } in predecessor.listeners.borrow().iter() {
-                if !self.has(socket) && listen::share(socket, true) {
+                let overlaps = socket.local_addr().is_ok_and(|it| it.port() == addr.port());
+                if overlaps && !self.has(socket) && listen::share(socket, true) {
                     others.push(socket.clone());
                 }
             }
+        }
+        // Or it would be shared with whoever else is willing to.
+        if others.is_empty() {
+            return Err(e);
         }
         let socket = listen::at_address(addr, &Setup { reuseport: true, ..setup.clone() });
         for other in &others {

@@ -209,6 +209,12 @@ fn what_is_kept_is_in_the_way() {
     let taken = other.local_addr().unwrap();
     let e = ask(&server, move |handle| handle.successor(options(2)).try_bind(taken).map(drop));
     assert_eq!(e.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    // Also where that is willing to share it with those who are, too.
+    let shared = Options { reuseport: true, ..options(3) };
+    let other = start(Driver::Own, || Server::new(shared).bind(LOCAL));
+    let taken = other.addr;
+    let e = ask(&server, move |handle| handle.successor(options(2)).try_bind(taken).map(drop));
+    assert_eq!(e.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     assert_eq!(number(addr), "1", "and nothing has come of it");
 }
 
