@@ -19,7 +19,7 @@ pub(crate) type Log = Rc<dyn Fn(&Access<'_>)>;
 pub(crate) struct Shared {
     options: RefCell<Rc<Options>>,
     pub(crate) listeners: RefCell<Vec<Listener>>,
-    /// Those who had connected where nobody listens any more; the last one is next.
+    /// Those who had connected where nobody listens any more.
     pub(crate) late: RefCell<Vec<Accepted>>,
     pub(crate) pool: Rc<Pool>,
     pub(crate) clock: Rc<Clock>,

@@ -67,7 +67,7 @@ impl Handle {
             // No more than there can be, as others may be faster than this.
             for _ in 0..=before.backlog {
                 match socket.accept_now() {
-                    Ok((it, peer)) => old.late.borrow_mut().insert(0, (gate.clone(), it, peer)),
+                    Ok((it, peer)) => old.late.borrow_mut().push((gate.clone(), it, peer)),
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => {}
                 }

@@ -10,26 +10,11 @@ use crate::address::{self, Address, Inherited, SocketFile};
 use crate::args::Args;
 use crate::certificate::Tls;
 
-/// An address, and whether it is for HTTPS.
-#[derive(Clone, Debug)]
-pub(crate) struct Wanted {
-    pub(crate) at: Address,
-    pub(crate) secure: bool,
-}
-
-impl Wanted {
-    /// What there is to listen at, in the order of the options; with HTTPS, if that can be served.
-    pub(crate) fn all(args: &Args, https: bool) -> Vec<Wanted> {
-        let wanted = |secure| move |at: &Address| Wanted { at: at.clone(), secure };
-        let all = args.http.iter().map(wanted(false)).chain(args.https.iter().map(wanted(true)));
-        all.filter(|it| (https || !it.secure) && !it.at.is_superfluous()).collect()
-    }
-}
-
 /// An address that is listened at.
-#[derive(Clone, Debug)]
 pub(crate) struct Bound {
-    pub(crate) wanted: Wanted,
+    /// As it was asked for.
+    pub(crate) wanted: Address,
+    pub(crate) secure: bool,
     /// Its port may be any that was free.
     pub(crate) at: Address,
     /// Its number among the sockets of the server.
@@ -40,46 +25,63 @@ pub(crate) struct Bound {
     file: Option<Rc<SocketFile>>,
 }
 
-/// Has a server listen where it is wanted, as far as that can be had, by the sockets of its
-/// predecessor where `old` has the address. With each address comes what became of it.
+/// Has a server listen where `args` say, with HTTPS if there is a certificate, by the sockets of its
+/// predecessor where `old` has the address. Of all others `said` hears what became of them, in the
+/// order of the options.
 pub(crate) fn bind(
     server: &mut Server,
-    wanted: Vec<Wanted>,
+    args: &Args,
     tls: Option<&Tls>,
     old: &[Bound],
     inherited: &mut Inherited,
-) -> Vec<(Wanted, io::Result<Bound>)> {
-    let mut n = 0..;
-    let mut bind = |wanted: &Wanted, old: Option<&Bound>| {
-        let (at, file) = match old {
-            Some(old) => {
-                keep(server, old.n, tls.filter(|_| wanted.secure))?;
-                (old.at.clone(), old.file.clone())
-            }
-            None => fresh(server, &wanted.at, tls.filter(|_| wanted.secure), inherited)?,
-        };
-        let n = n.next().unwrap_or_default();
-        Ok(Bound { wanted: wanted.clone(), at, n, kept: old.map(|old| old.n), file })
-    };
-    let mut left: Vec<_> = old.iter().collect();
-    let mut done: Vec<_> = wanted.into_iter().map(|wanted| (wanted, None)).collect();
+    said: &mut dyn FnMut(&Address, io::Result<&Bound>),
+) -> Vec<Bound> {
+    let mut bound: Vec<Bound> = Vec::new();
+    let https = args.https.iter().filter(|_| tls.is_some()).map(|at| (at, true));
+    let mut wanted: Vec<_> = args.http.iter().map(|at| (at, false)).chain(https).collect();
     // First what stays as it is, then what becomes HTTPS or ceases to be it: what is left over is
     // not in the way of the others.
     for same in [true, false] {
-        for (wanted, bound) in done.iter_mut().filter(|(_, bound)| bound.is_none()) {
-            let is_it = |old: &&Bound| {
-                old.wanted.at.is_same(&wanted.at) && (old.wanted.secure == wanted.secure || !same)
+        wanted.retain(|&(at, secure)| {
+            let found = old.iter().find(|old| {
+                old.wanted.is_same(at)
+                    && (old.secure == secure || !same)
+                    && bound.iter().all(|it| it.kept != Some(old.n))
+            });
+            let Some(old) = found else {
+                return true;
             };
-            if let Some(i) = left.iter().position(is_it) {
-                *bound = Some(bind(wanted, Some(left.remove(i))));
+            let kept = match tls.filter(|_| secure) {
+                #[cfg(feature = "tls")]
+                Some(tls) => server.try_keep_tls(old.n, tls),
+                _ => server.try_keep(old.n),
+            };
+            match kept {
+                Ok(()) => bound.push(Bound {
+                    wanted: at.clone(),
+                    secure,
+                    at: old.at.clone(),
+                    n: bound.len(),
+                    kept: Some(old.n),
+                    file: old.file.clone(),
+                }),
+                Err(e) => said(at, Err(e)),
             }
+            false
+        });
+    }
+    for (wanted, secure) in wanted.into_iter().filter(|(at, _)| !at.is_superfluous()) {
+        match fresh(server, wanted, tls.filter(|_| secure), inherited) {
+            Ok((at, file)) => {
+                let (wanted, n) = (wanted.clone(), bound.len());
+                let new = Bound { wanted, secure, at, n, kept: None, file };
+                said(&new.wanted, Ok(&new));
+                bound.push(new);
+            }
+            Err(e) => said(wanted, Err(e)),
         }
     }
-    let all = done.into_iter().map(|(wanted, bound)| {
-        let bound = bound.unwrap_or_else(|| bind(&wanted, None));
-        (wanted, bound)
-    });
-    all.collect()
+    bound
 }
 
 type Place = (Address, Option<Rc<SocketFile>>);
@@ -110,14 +112,6 @@ fn fresh(
             adopted.map_err(|e| io::Error::new(e.kind(), format!("{at}: {e}")))?;
             Ok((at.clone(), file.map(Rc::new)))
         }
-    }
-}
-
-fn keep(server: &mut Server, n: usize, tls: Option<&Tls>) -> io::Result<()> {
-    match tls {
-        #[cfg(feature = "tls")]
-        Some(tls) => server.try_keep_tls(n, tls),
-        _ => server.try_keep(n),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is read again while the server runs, and counts from then on if nothing is wrong with it.
 
+use std::io;
 use std::rc::Rc;
 
 use ecohttpd::Server;
@@ -7,7 +8,7 @@ use ecohttpd::Server;
 use crate::access::AccessLog;
 use crate::address::Address;
 use crate::args::{Action, Args};
-use crate::bound::{self, Bound, Wanted};
+use crate::bound::{Bound, bind};
 use crate::certificate::{self, Files, Tls};
 use crate::report::Report;
 use crate::run::{Running, https, logging, open_log, options};
@@ -96,7 +97,7 @@ impl Running {
         let mut report = Report::default();
         let change = self.change(self.args.clone(), Some(tls), &mut report);
         report.say(&app.log);
-        if report.mistakes.is_empty() && change.bound.iter().any(|it| it.wanted.secure) {
+        if report.mistakes.is_empty() && change.bound.iter().any(|it| it.secure) {
             self.become_it(app, change);
             app.log.line(READ);
         } else {
@@ -105,7 +106,7 @@ impl Running {
     }
 
     fn has_https(&self) -> bool {
-        self.bound.iter().any(|it| it.wanted.secure)
+        self.bound.iter().any(|it| it.secure)
     }
 
     /// What the command line and its file of options say by now, if that is something else.
@@ -143,27 +144,19 @@ impl Running {
             None
         });
         let mut server = self.handle.successor(options(&args));
-        let (mut bound, mut said, before) = (Vec::new(), Vec::new(), self.args.clone());
+        let (old, before, mut said) = (&self.bound, &self.args, Vec::new());
         let had = |at: &Address| before.http.iter().chain(&before.https).any(|it| it.is_same(at));
-        let wanted = Wanted::all(&args, tls.is_some());
-        let all = bound::bind(&mut server, wanted, tls, &self.bound, &mut self.inherited);
-        for (wanted, done) in all {
-            match (done, wanted.at) {
-                (Ok(it), _) => {
-                    if it.kept.is_none() {
-                        said.push(format!("listening on {}", it.at));
-                    }
-                    bound.push(it);
-                }
-                (Err(e), Address::Unknown { .. }) => said.push(e.to_string()),
-                // It could not be had before, either.
-                (Err(e), at) if self.bound.is_empty() || had(&at) => said.push(e.to_string()),
-                (Err(_), at @ Address::Descriptor(_)) => {
-                    report.mistake(format!("{at}: descriptors are handed over at the start only"));
-                }
-                (Err(e), _) => report.mistake(e.to_string()),
+        let mut hear = |at: &Address, done: io::Result<&Bound>| match (done, at) {
+            (Ok(new), _) => said.push(format!("listening on {}", new.at)),
+            (Err(e), Address::Unknown { .. }) => said.push(e.to_string()),
+            // It could not be had before, either.
+            (Err(e), _) if old.is_empty() || had(at) => said.push(e.to_string()),
+            (Err(_), Address::Descriptor(_)) => {
+                report.mistake(format!("{at}: descriptors are handed over at the start only"));
             }
-        }
+            (Err(e), _) => report.mistake(e.to_string()),
+        };
+        let bound = bind(&mut server, &args, tls, old, &mut self.inherited, &mut hear);
         if bound.is_empty() && report.mistakes.is_empty() {
             report.mistake("there is no address left to listen at");
         }

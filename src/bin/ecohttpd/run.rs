@@ -169,8 +169,10 @@ async fn steer(running: &mut Running, app: &App, signals: &Signals) -> io::Resul
 
 /// Where clients of HTTP are sent to.
 pub(crate) fn https(args: &Args, bound: &[Bound]) -> Https {
-    let secure = bound.iter().filter(|it| args.redirect_https && it.wanted.secure);
-    Https::at(secure.map(|it| &it.at))
+    // In the order of the options.
+    let secure = args.https.iter().filter(|_| args.redirect_https);
+    let bound = |at| bound.iter().find(|it: &&Bound| it.secure && it.wanted.is_same(at));
+    Https::at(secure.filter_map(bound).map(|it| &it.at))
 }
 
 pub(crate) fn open_log(args: &Args) -> io::Result<Option<Rc<AccessLog>>> {
