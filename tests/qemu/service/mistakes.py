@@ -1,0 +1,160 @@
+"""What is wrong is said with section and option, and nothing that serves is lost by it."""
+
+import socket
+
+import router
+
+
+class Mistakes(router.Router):
+    WRONG = {
+        "option max_requests 'many'": "option 'max_requests': 'many' is no number from 1 on",
+        "option max_requests '0'": "option 'max_requests': '0' is no number from 1 on",
+        "option max_connections '-1'": "option 'max_connections': '-1' is no number from 1 on",
+        "option script_timeout '60s'": "option 'script_timeout': '60s' is no number from 0 on",
+        "option tcp_keepalive '99999'": "option 'tcp_keepalive': '99999' is no number in the range (0,32767)",
+        "option redirect_status '200'": "option 'redirect_status': '200' is none of (301,302,307,308)",
+        "option gzip 'maybe'": "option 'gzip': 'maybe' is neither 1 nor 0",
+        "option enabled 'perhaps'": "option 'enabled': 'perhaps' is neither 1 nor 0",
+        "list httpauth 'no-name'": "option 'httpauth': 'no-name' is not of the type list(uciname)",
+        # What only the launcher knows.
+        "option home '/nowhere'": "home /nowhere",
+        "list listen_http 'a:b:c'": "listen_http a:b:c",
+        "option cgi_prefix 'x'": "cgi_prefix x",
+        "list interpreter '.x=/nowhere'": "interpreter .x=/nowhere",
+        "list json_script '/nowhere.json'": "/nowhere.json",
+        "list header 'no colon'": "header no colon",
+        "option config '/nowhere.conf'": "/nowhere.conf",
+        "option error_page 'x'": "error_page x",
+        "option log_format 'own'": "log_format own",
+        "option user 'nosuch'": "user nosuch",
+        "option access_log '/nowhere/log'": "--access-log /nowhere/log",
+    }
+
+    def test_each(self):
+        for line, message in self.WRONG.items():
+            with self.subTest(line):
+                self.main(line) if "listen" not in line else self.main("list listen_http '80'", line)
+                said = self.service("check", expect=2)
+                self.assertIn(f"ecohttpd: section 'main': {message}", said)
+                self.assertNotIn(".check", said)
+                said = self.service("start")
+                self.assertIn(f"ecohttpd: section 'main': {message}", said)
+                self.assertIn("section 'main': it is not started", said)
+                self.assertIn(message, self.log())
+                self.assertFalse(self.pid())
+
+    def test_all_at_once(self):
+        self.main("option home '/nowhere'", "option cgi_prefix 'x'", "option error_page 'y'")
+        said = self.service("check", expect=2)
+        for name in "home", "cgi_prefix", "error_page":
+            self.assertIn(f"section 'main': {name}", said)
+
+    def test_check_changes_nothing(self):
+        self.main("option home '/nowhere'")
+        before = self.log()
+        self.service("check", expect=2)
+        self.assertFalse(self.there("/var/etc/ecohttpd"))
+        self.assertEqual(self.log(), before)
+        self.main()
+        self.assertEqual(self.service("check"), "")
+        self.assertFalse([path for path in (router.ROOT / "tmp").glob("tmp.*")])
+
+    def test_check_tells_what_does_nothing(self):
+        self.main("option redirect_https '1'")
+        self.service("check")
+        self.main("list listen_http '80'", "list listen_https '443'", "option cert '/nowhere'")
+        self.assertIn("section 'main': no HTTPS: /nowhere", self.service("check"))
+
+    def test_unknown_options(self):
+        """They are named, and stop nothing."""
+        self.main("option max_request '5'", "list listen_http '80'", "list listen_htp '81'")
+        said = self.service("start")
+        self.assertIn("section 'main': there is no option 'max_request'; it is left out", said)
+        self.assertIn("section 'main': there is no option 'listen_htp'; it is left out", said)
+        self.serves()
+
+    def test_no_address(self):
+        self.main("list listen_http ''")
+        self.assertIn("section 'main': ", self.service("check", expect=2))
+
+    def test_other_sections_start(self):
+        self.configure("config ecohttpd one\n\tlist listen_http '127.0.0.1:80'\n\toption home '/nowhere'\n"
+                       "config ecohttpd two\n\tlist listen_http '127.0.0.1:81'\n")
+        self.assertIn("section 'one': it is not started", self.service("start"))
+        self.serves(81)
+        self.assertFalse(router.connects(80))
+
+    def test_at_reload(self):
+        """The one that runs goes on as it was, with its old options, until it is mended."""
+        self.main("option realm 'before'")
+        self.start()
+        pid, options = self.pid(), self.options()
+        with socket.create_connection(("127.0.0.1", 80), timeout=10) as con:
+            self.main("option home '/nowhere'", "option realm 'after'")
+            said = self.service("reload")
+            self.assertIn("section 'main': home /nowhere", said)
+            self.assertIn("section 'main': it goes on as it was", said)
+            self.assertEqual((self.pid(), self.options()), (pid, options))
+            con.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertTrue(con.recv(100).startswith(b"HTTP/1.1 200"))
+        # And whatever else reloads meanwhile changes nothing about that.
+        self.service("reload")
+        self.assertEqual((self.pid(), self.options()), (pid, options))
+        self.main("option realm 'mended'")
+        self.service("reload")
+        self.said("reloaded")
+        self.assertEqual(self.pid(), pid)
+        self.assertIn("realm mended", self.options())
+
+    def test_other_files_at_reload(self):
+        self.write("/etc/own.conf", "/:u:p\n")
+        self.main("option config '/etc/own.conf'")
+        self.start()
+        self.assertEqual(self.get().status, 401)
+        self.write("/etc/own.conf", "whatever\n")
+        self.assertIn("/etc/own.conf:1", self.service("reload"))
+        self.assertEqual(self.get().status, 401)
+
+    def test_unreadable_configuration(self):
+        """A broken file is no reason to stop what serves."""
+        self.main()
+        self.start()
+        pid = self.pid()
+        for text in "config ecohttpd main\n\toption realm 'open\n", "nonsense\n", None:
+            if text:
+                self.configure(text)
+            else:
+                (router.ROOT / "etc/config/ecohttpd").unlink()
+            said = self.service("reload")
+            self.assertIn("/etc/config/ecohttpd cannot be read", said)
+            self.assertEqual(self.pid(), pid)
+            self.assertEqual(self.get().status, 200)
+        self.service("check", expect=2)
+
+    def test_first_start_without_configuration(self):
+        (router.ROOT / "etc/config/ecohttpd").unlink()
+        self.assertIn("/etc/config/ecohttpd cannot be read", self.service("start"))
+        self.assertFalse(router.connects(80))
+
+
+class Mini(router.Router):
+    """A build without TLS leaves HTTPS out instead of failing."""
+
+    program = "ecohttpd-mini"
+
+    def test_shipped(self):
+        said = self.service("start")
+        self.assertEqual(said.count("ecohttpd-mini"), 1)
+        self.assertIn("section 'main': listen_https and what belongs to it are left out", said)
+        self.serves()
+        self.assertEqual(self.get().status, 200)
+        self.assertFalse(router.connects(443))
+        left = [line for line in self.options() if line.startswith(("cert", "key", "listen_https"))]
+        self.assertEqual(left, [])
+        self.assertFalse(self.there("/etc/uhttpd.crt"))
+        self.service("check")
+
+    def test_nothing_else_to_serve(self):
+        self.main("list listen_https '443'", "option redirect_https '1'")
+        said = self.service("start")
+        self.assertIn("it is not started", said)
