@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::{Client, Dir, LOCAL, is_alive, number_in, pattern, soon};
-use reloaded::{DONE, REFUSED, Server, free, is_refused, text};
+use reloaded::{DONE, REFUSED, Server, WAIT, free, is_refused, text};
 use rustix::process::Signal;
 
 /// The next piece of a chunked response.
@@ -67,7 +67,7 @@ fn what_is_under_way_is_finished() {
     let mut server = Server::start("");
     let content = pattern(16 << 20);
     server.dir.write("www/big.bin", &content);
-    server.script("wait", "echo first\nuntil [ -e go ]; do sleep 0.02; done\ncat\necho last");
+    server.script("wait", &format!("echo first\n{WAIT}\ncat\necho last"));
     let mut download = server.connect();
     rustix::net::sockopt::set_socket_recv_buffer_size(&download.stream, 32 << 10).unwrap();
     download.send("GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n");

@@ -16,7 +16,7 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use common::soon;
-use reloaded::{DONE, Server};
+use reloaded::{DONE, Server, WAIT};
 use rustix::process::Signal;
 
 #[test]
@@ -88,7 +88,7 @@ fn everything_else_counts_from_then_on() {
 #[test]
 fn scripts_have_the_places_of_now() {
     let mut server = Server::start("max_requests 1\n");
-    server.script("wait", "echo $$\nuntil [ -e go ]; do sleep 0.02; done\necho end");
+    server.script("wait", &format!("echo $$\n{WAIT}\necho end"));
     let request = "GET /cgi-bin/wait HTTP/1.1\r\nHost: h\r\n\r\n";
     let mut clients = [server.connect(), server.connect(), server.connect()];
     clients[0].send(request);

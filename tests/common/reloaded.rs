@@ -13,6 +13,9 @@ use crate::common::{Client, Dir, LOCAL, Process};
 pub const DONE: &str = "ecohttpd: reloaded";
 pub const REFUSED: &str = "ecohttpd: not reloaded: what was read before stays";
 
+/// What has a script wait until there is a file `go`, or the directory of the test has gone.
+pub const WAIT: &str = "until [ -e go ] || ! [ -e f.txt ]; do sleep 0.02; done";
+
 /// A launcher with a file of options.
 pub struct Server {
     pub process: Process,
