@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::wire::head::{Framing, Head};
 use crate::wire::multipart::Multipart;
-use crate::wire::uri;
+use crate::wire::{Span, field, uri};
 use crate::{Error, Result};
 
 /// A request: its head, and how far its form has been read.
@@ -40,9 +40,9 @@ impl Request {
         let (path, odd_path) = texts(bytes);
         let odd_values = head.fields.iter().enumerate().filter_map(|(i, (_, value))| {
             let value = value.bytes(&head.bytes);
-            match String::from_utf8_lossy(value) {
-                Cow::Borrowed(_) => None,
-                Cow::Owned(text) => Some((i, text)),
+            match std::str::from_utf8(value) {
+                Ok(_) => None,
+                Err(_) => Some((i, String::from_utf8_lossy(value).into_owned())),
             }
         });
         let odd_values = odd_values.collect();
@@ -156,25 +156,38 @@ impl Request {
 
     /// The values of all headers of that name, in the order they came.
     pub fn header_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
-        let name = name.to_ascii_lowercase();
-        self.headers().filter(move |(n, _)| *n == name).map(|(_, value)| value)
+        self.named(name).map(|i| self.value(i))
+    }
+
+    /// The places of the fields of that name.
+    fn named<'a>(&'a self, name: &str) -> impl Iterator<Item = usize> + use<'a> {
+        let head = &self.head;
+        let absent = head.traces & field::trace(name.as_bytes()) == 0;
+        // Only of a name that may be there a copy is made.
+        let name = if absent { Box::default() } else { Box::<[u8]>::from(name.as_bytes()) };
+        let is = move |n: &Span| n.bytes(&head.bytes).eq_ignore_ascii_case(&name);
+        let fields = if absent { &[][..] } else { &head.fields[..] };
+        fields.iter().enumerate().filter(move |(_, (n, _))| is(n)).map(|(i, _)| i)
+    }
+
+    /// The value of a field, as text.
+    fn value(&self, i: usize) -> &str {
+        let odd = self.odd_values.iter().find(|(at, _)| *at == i);
+        let value =
+            || self.head.fields.get(i).map_or("", |(_, value)| value.text(&self.head.bytes));
+        odd.map_or_else(value, |(_, text)| text)
     }
 
     /// The value of the first header of that name, byte for byte.
     pub fn header_bytes(&self, name: &str) -> Option<&[u8]> {
-        let bytes = &self.head.bytes;
-        let is = |n: &str| n.eq_ignore_ascii_case(name);
-        let found = self.head.fields.iter().find(|(n, _)| is(n.text(bytes)));
-        found.map(|(_, value)| value.bytes(bytes))
+        let i = self.named(name).next()?;
+        self.head.fields.get(i).map(|(_, value)| value.bytes(&self.head.bytes))
     }
 
     /// All headers in the order they came, their names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let bytes = &self.head.bytes[..];
-        self.head.fields.iter().enumerate().map(move |(i, (name, value))| {
-            let odd = self.odd_values.iter().find(|(at, _)| *at == i);
-            (name.text(bytes), odd.map_or(value.text(bytes), |(_, text)| text))
-        })
+        let names = self.head.fields.iter().enumerate();
+        names.map(move |(i, (name, _))| (name.text(&self.head.bytes), self.value(i)))
     }
 
     /// Likewise, the values byte for byte.
@@ -220,6 +233,18 @@ impl Request {
             Framing::Length(n) => Some(n),
             Framing::Chunked => None,
         }
+    }
+
+    /// Whether no field can be there by which a file would be sent otherwise than whole and as it is.
+    pub(crate) fn is_unconditional(&self) -> bool {
+        const CONDITIONS: u32 = field::trace(b"if-match")
+            | field::trace(b"if-none-match")
+            | field::trace(b"if-modified-since")
+            | field::trace(b"if-unmodified-since")
+            | field::trace(b"if-range")
+            | field::trace(b"range")
+            | field::trace(b"accept-encoding");
+        self.head.traces & CONDITIONS == 0
     }
 
     pub(crate) fn head(&self) -> &Head {

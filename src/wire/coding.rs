@@ -14,6 +14,11 @@ impl Coding {
     /// All of them, what compresses best first.
     pub(crate) const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
 
+    /// What a set of codings has of it.
+    pub(crate) fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
     /// Its name in Content-Encoding.
     pub(crate) fn name(self) -> &'static str {
         match self {

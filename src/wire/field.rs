@@ -1,4 +1,17 @@
-//! Field values that are lists (RFC 9110, 5.6.1).
+//! Fields: their names, and values that are lists (RFC 9110, 5.6.1).
+
+/// What a set of field names has of a name, case aside: a bit that other names may share.
+///
+/// Most fields that a response depends on are not there. Where their bit is not, nobody has to look.
+pub(crate) const fn trace(name: &[u8]) -> u32 {
+    let (first, last) = match name {
+        [] => (0, 0),
+        [only] => (*only, *only),
+        [first, .., last] => (*first, *last),
+    };
+    let mix = name.len() as u32 + 5 * (first | 0x20) as u32 + 3 * (last | 0x20) as u32;
+    1 << (mix % 32)
+}
 
 /// The members of a comma-separated list, trimmed, empty ones left out. Commas inside quotes
 /// belong to their member.
@@ -35,6 +48,17 @@ pub(crate) fn has_token(value: &str, token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trace_knows_no_case() {
+        for name in ["Host", "IF-NONE-MATCH", "x", "", "X_1"] {
+            assert_eq!(trace(name.as_bytes()), trace(name.to_ascii_lowercase().as_bytes()));
+            assert_eq!(trace(name.as_bytes()).count_ones(), 1);
+        }
+        let conditions = ["if-match", "if-none-match", "if-modified-since", "if-range", "range"];
+        let host = trace(b"host");
+        assert!(conditions.iter().all(|name| trace(name.as_bytes()) != host));
+    }
 
     #[test]
     fn lists_split_at_commas_outside_quotes() {

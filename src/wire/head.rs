@@ -9,6 +9,9 @@ use crate::{Error, Result, Status};
 /// The most header fields there is room to parse, whatever the limit is set to.
 pub(crate) const MOST_FIELDS: usize = 128;
 
+/// As many as most requests have, for which less room is made first.
+const FEW_FIELDS: usize = 16;
+
 /// A parsed request head, standing on its own copy of the bytes.
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -20,6 +23,8 @@ pub(crate) struct Head {
     /// 0 or 1: later minor versions are served as 1.1.
     pub(crate) minor: u8,
     pub(crate) fields: Vec<(Span, Span)>,
+    /// The [`field::trace`] of every field.
+    pub(crate) traces: u32,
     pub(crate) framing: Framing,
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
@@ -75,35 +80,20 @@ pub(crate) fn parse(head: &[u8], most_fields: usize) -> Result<Head> {
     let line = head.get(..line_end).and_then(|line| line.strip_suffix(b"\r")).unwrap_or(&[]);
     let (method, raw_target, minor) = request_line(line)?;
 
-    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-    let room = fields.get_mut(..most_fields.min(MOST_FIELDS)).unwrap_or(&mut []);
-    let rest = head.get(line_end + 1..).unwrap_or(&[]);
-    let fields = match httparse::parse_headers(rest, room) {
-        Ok(httparse::Status::Complete((used, fields))) if used == rest.len() => fields,
-        Err(httparse::Error::TooManyHeaders) => {
-            return Err(Error::Status(
-                Status::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "too many header fields",
-            ));
-        }
-        _ => return Err(Error::Malformed("header field")),
-    };
-
     let span = |part: &[u8]| Span::of(head, part);
-    let raw_target = span(raw_target);
-    let target = uri::target(head, raw_target, method)?;
-    let mut seen = Seen::default();
-    let mut spans = Vec::with_capacity(fields.len());
-    for field in fields {
-        if !is_token(field.name.as_bytes()) {
-            return Err(Error::Malformed("header field"));
-        }
-        seen.field(field.name, field.value.trim_ascii_end())?;
-        spans.push((span(field.name.as_bytes()), span(field.value.trim_ascii_end())));
-    }
+    let (method, raw_target) = (span(method), span(raw_target));
+    let target = uri::target(head, raw_target, method.bytes(head))?;
+    let lines = head.get(line_end + 1..).unwrap_or(&[]);
+    let most_fields = most_fields.min(MOST_FIELDS);
+    let Fields { spans, traces, seen } = match fields::<FEW_FIELDS>(head, lines, most_fields)? {
+        Some(fields) => fields,
+        None => fields::<MOST_FIELDS>(head, lines, most_fields)?.ok_or(Error::Status(
+            Status::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "too many header fields",
+        ))?,
+    };
     let (framing, keep_alive) = seen.decide(minor)?;
 
-    let method = span(method);
     let mut bytes: Box<[u8]> = head.into();
     for (name, _) in &spans {
         if let Some(name) = bytes.get_mut(name.range()) {
@@ -117,13 +107,46 @@ pub(crate) fn parse(head: &[u8], most_fields: usize) -> Result<Head> {
         target,
         minor,
         fields: spans,
+        traces,
         framing,
         keep_alive,
         expects_continue: seen.expects_continue && minor > 0,
     })
 }
 
-/// The parser below takes a bare LF for a line end; whoever stands before us may not.
+/// The fields of a head, and what they come to.
+struct Fields {
+    spans: Vec<(Span, Span)>,
+    traces: u32,
+    seen: Seen,
+}
+
+/// Parses the lines of fields that end `head`; nothing if there are more than `ROOM` of them, or more
+/// than `most`.
+fn fields<const ROOM: usize>(head: &[u8], lines: &[u8], most: usize) -> Result<Option<Fields>> {
+    let mut room = [httparse::EMPTY_HEADER; ROOM];
+    let room = room.get_mut(..most.min(ROOM)).unwrap_or(&mut []);
+    let fields = match httparse::parse_headers(lines, room) {
+        Ok(httparse::Status::Complete((used, fields))) if used == lines.len() => fields,
+        Err(httparse::Error::TooManyHeaders) => return Ok(None),
+        _ => return Err(Error::Malformed("header field")),
+    };
+    let mut seen = Seen::default();
+    let mut spans = Vec::with_capacity(fields.len());
+    let mut traces = 0;
+    for field in fields {
+        let (name, value) = (field.name.as_bytes(), field.value.trim_ascii_end());
+        if !is_token(name) {
+            return Err(Error::Malformed("header field"));
+        }
+        seen.field(field.name, value)?;
+        traces |= field::trace(name);
+        spans.push((Span::of(head, name), Span::of(head, value)));
+    }
+    Ok(Some(Fields { spans, traces, seen }))
+}
+
+/// The parser above takes a bare LF for a line end; whoever stands before us may not.
 fn refuse_bare_line_feeds(head: &[u8]) -> Result {
     let mut rest = head;
     while let Some(at) = memchr(b'\n', rest) {

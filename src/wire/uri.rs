@@ -83,7 +83,10 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
         },
     };
     // unreserved, pct-encoded and sub-delims of RFC 3986
-    let legal = |&b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&b);
+    let legal = |&b: &u8| {
+        matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%')
+            || matches!(b, b'!' | b'$' | b'&'..=b',' | b';' | b'=')
+    };
     host.iter().all(legal) && port.is_none_or(|p| p.iter().all(u8::is_ascii_digit))
 }
 
@@ -101,6 +104,9 @@ pub(crate) struct Path {
 /// Decodes and normalises a raw path. Bad escapes and NUL are errors.
 pub(crate) fn path(raw: &[u8]) -> Result<Path> {
     if raw == b"*" {
+        return Ok(Path { bytes: raw.to_vec(), ..Path::default() });
+    }
+    if is_normal(raw) {
         return Ok(Path { bytes: raw.to_vec(), ..Path::default() });
     }
     let mut hides_slash = false;
@@ -143,6 +149,18 @@ pub(crate) fn path(raw: &[u8]) -> Result<Path> {
         path.bytes.push(b'/');
     }
     Ok(path)
+}
+
+/// Whether a path is what it would come to: nothing is encoded in it, and no segment is empty or
+/// begins with a dot.
+fn is_normal(raw: &[u8]) -> bool {
+    let mut before = 0;
+    raw.first() == Some(&b'/')
+        && raw.iter().all(|&b| {
+            let odd = b == b'%' || before == b'/' && matches!(b, b'/' | b'.');
+            before = b;
+            !odd
+        })
 }
 
 /// The byte that two hexadecimal digits stand for, and what follows them.
