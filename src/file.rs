@@ -6,13 +6,14 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, IoSlice};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use crate::find::{OpenFile, Representation, Transfer, open, open_regular, represent};
 use crate::io::buffer::Buffer;
 use crate::io::file;
 use crate::wire::condition::{self, Validators, Verdict};
 use crate::wire::range::{self, Part, Ranges};
-use crate::wire::{date, uri};
+use crate::wire::uri;
 use crate::{Connection, Error, Request, Result, Status};
 
 impl Connection {
@@ -60,8 +61,11 @@ impl Connection {
     ///
     /// Those of the file system.
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<OpenFile> {
-        let path = self.options.docroot.join(path);
-        open(self, &path, true).await
+        let path = path.as_ref();
+        match path.is_absolute() {
+            true => open(self, path, true).await,
+            false => open(self, &self.options.docroot.join(path), true).await,
+        }
     }
 
     /// Serves a file that is open already, in the same way as [`serve_file`](Self::serve_file).
@@ -74,8 +78,8 @@ impl Connection {
     /// Like [`serve_file`](Self::serve_file).
     pub async fn serve_open(&mut self, req: &Request, file: OpenFile) -> Result {
         match self.allows_method(req)? {
-            true => Box::pin(self.serve_opened(req, file, true)).await,
-            false => self.answer(Status::METHOD_NOT_ALLOWED).await,
+            true => self.serve_opened(req, file, true).await,
+            false => Box::pin(self.answer(Status::METHOD_NOT_ALLOWED)).await,
         }
     }
 
@@ -91,14 +95,14 @@ impl Connection {
 
     async fn serve(&mut self, req: &Request, path: &Path, confined: bool) -> Result {
         if !self.allows_method(req)? {
-            return self.answer(Status::METHOD_NOT_ALLOWED).await;
+            return Box::pin(self.answer(Status::METHOD_NOT_ALLOWED)).await;
         }
         let slash = path.as_os_str().as_bytes().ends_with(b"/");
         let index = slash.then(|| path.join(&self.options.index));
         let opened = Box::pin(open(self, index.as_deref().unwrap_or(path), confined)).await;
         let error = match opened {
             Ok(file) if slash && file.is_dir() => io::ErrorKind::PermissionDenied.into(),
-            Ok(file) => return Box::pin(self.serve_opened(req, file, confined)).await,
+            Ok(file) => return self.serve_opened(req, file, confined).await,
             // A directory without an index is there, but not to be looked into.
             Err(e) if slash && e.kind() == io::ErrorKind::NotFound => {
                 match Box::pin(open(self, path, confined)).await {
@@ -112,10 +116,30 @@ impl Connection {
     }
 
     async fn serve_opened(&mut self, req: &Request, file: OpenFile, confined: bool) -> Result {
+        if let Some(content) = self.at_hand(req, &file) {
+            return self.write(&content, true).await;
+        }
+        Box::pin(self.serve_looked_at(req, file, confined)).await
+    }
+
+    /// The bytes of a small file that has just been served in the same way, with the fields that it
+    /// had then.
+    fn at_hand(&mut self, req: &Request, file: &OpenFile) -> Option<Rc<[u8]>> {
+        let (content, fields) = (file.held.content()?, file.held.fields.get()?);
+        let is_bare = self.response.status == Status::OK && self.response.is_bare();
+        if !is_bare || file.is_packed() || !req.is_unconditional() {
+            return None;
+        }
+        self.response.set_fields(fields);
+        self.response.set_length(content.len() as u64);
+        Some(content.clone())
+    }
+
+    async fn serve_looked_at(&mut self, req: &Request, file: OpenFile, confined: bool) -> Result {
         if file.is_dir() {
             // The request has its slash; it is the program's path that has none.
             if req.path_bytes().ends_with(b"/") {
-                return Box::pin(self.serve(req, &file.path.join(""), confined)).await;
+                return Box::pin(self.serve(req, &file.path().join(""), confined)).await;
             }
             let mut location = String::new();
             uri::push_escaped(&mut location, req.path_bytes());
@@ -140,18 +164,21 @@ impl Connection {
     async fn send_representation(&mut self, req: &Request, it: Box<Representation>) -> Result {
         let size = it.opened.size();
         let whole = it.transfer == Transfer::Plain;
+        let is_bare = self.response.status == Status::OK && self.response.is_bare();
         let mut parts = Vec::new();
         if !it.kind.packed {
             // Also where there is no sibling, so that nobody has to look for one.
-            self.append_header("Vary", "Accept-Encoding")?;
+            self.response.put("Vary", b"Accept-Encoding", false);
         }
         if self.response.status == Status::OK {
             let now = self.shared.now();
             let modified = it.opened.modified().min(now);
-            let etag = it.opened.etag(!whole);
-            self.add_header("ETag", &etag)?;
-            self.add_header("Last-Modified", &date::format(modified))?;
-            let validators = Validators { etag: &etag, modified, now };
+            let weak = (!whole).then(|| format!("W/{}", it.opened.held.etag()));
+            let etag = weak.as_deref().unwrap_or(it.opened.held.etag());
+            self.response.put("ETag", etag.as_bytes(), true);
+            let date = it.opened.held.modified(it.opened.modified(), now);
+            self.response.put("Last-Modified", date.as_bytes(), true);
+            let validators = Validators { etag, modified, now };
             match condition::evaluate(|name| req.header_all(name), validators) {
                 Verdict::Failed => return self.answer(Status::PRECONDITION_FAILED).await,
                 Verdict::NotModified => {
@@ -168,16 +195,16 @@ impl Connection {
                 Verdict::Proceed { .. } => {}
             }
             if whole {
-                self.add_header("Accept-Ranges", "bytes")?;
+                self.response.put("Accept-Ranges", b"bytes", true);
             }
         }
         if let Some(coding) = it.coding {
             self.add_header("Content-Encoding", coding.name())?;
         }
         if !self.response.has("content-type") {
-            self.add_header("Content-Type", it.kind.name)?;
+            self.response.put("Content-Type", it.kind.name.as_bytes(), true);
         }
-        let file = &it.opened.file;
+        let file = &it.opened.held.file;
         match (&parts[..], it.transfer) {
             #[cfg(feature = "gzip")]
             (_, Transfer::Deflate | Transfer::Inflate) => {
@@ -185,6 +212,17 @@ impl Connection {
             }
             ([], Transfer::Plain) => {
                 self.response.set_length(size);
+                let (held, most) = (&it.opened.held, self.options.file_cache);
+                if held.is_worth_keeping(most, || self.shared.now()) {
+                    Box::pin(self.shared.cache.fill(held, most)).await?;
+                }
+                if let Some(content) = held.content() {
+                    let is_usual = is_bare && it.coding.is_none();
+                    if let Some(fields) = self.response.fields_set().filter(|_| is_usual) {
+                        held.fields.get_or_init(|| fields.clone());
+                    }
+                    return self.write(content, true).await;
+                }
                 self.send_stretch(file, Part { start: 0, len: size }).await?;
             }
             ([part], Transfer::Plain) => {
@@ -258,7 +296,7 @@ impl Connection {
         let opened = open_regular(self, path).await?;
         let rest = opened.size().saturating_sub(start);
         let len = count.map_or(rest, |count| count.min(rest));
-        Box::pin(self.send_stretch(&opened.file, Part { start, len })).await
+        Box::pin(self.send_stretch(&opened.held.file, Part { start, len })).await
     }
 
     /// Sends a stretch of a file.

@@ -1,12 +1,15 @@
 //! Which file answers a request, and in what form.
 
-use std::fs::{File, Metadata};
+use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use crate::cache::Held;
 use crate::io::file;
 use crate::wire::coding::{Accepted, Coding};
 use crate::wire::mime::{self, Kind};
@@ -16,12 +19,9 @@ use crate::{Connection, Request};
 ///
 /// It comes from [`Connection::open`](crate::Connection::open), and is what
 /// [`Connection::serve_open`](crate::Connection::serve_open) serves.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OpenFile {
-    pub(crate) file: File,
-    /// On the heap, for futures hold it in several places.
-    meta: Box<Metadata>,
-    pub(crate) path: PathBuf,
+    pub(crate) held: Rc<Held>,
     /// It is the `.gz` of a file that is not there.
     #[cfg(feature = "gzip")]
     packed: bool,
@@ -36,34 +36,30 @@ impl OpenFile {
     pub async fn open(path: impl Into<PathBuf>) -> io::Result<OpenFile> {
         let path = path.into();
         let file = file::open(&path).await?;
-        let meta = Box::new(file.metadata()?);
-        Ok(OpenFile {
-            file,
-            meta,
-            path,
-            #[cfg(feature = "gzip")]
-            packed: false,
-        })
+        let meta = file.metadata()?;
+        Ok(Rc::new(Held::new(path, file, meta, false)).into())
     }
 
     /// Where it was found; without the `.gz` of a file that is stored as such only.
     pub fn path(&self) -> &Path {
-        &self.path
+        let path = self.held.path.as_os_str().as_bytes();
+        let suffix = if self.is_packed() { Coding::Gzip.suffix() } else { "" };
+        Path::new(OsStr::from_bytes(path.strip_suffix(suffix.as_bytes()).unwrap_or(path)))
     }
 
-    /// What it was when it was opened.
+    /// What it was when it was last looked at.
     pub fn metadata(&self) -> &Metadata {
-        &self.meta
+        &self.held.meta
     }
 
     /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
-        self.meta.is_dir()
+        self.held.meta.is_dir()
     }
 
     /// Whether it is a regular file.
     pub fn is_file(&self) -> bool {
-        self.meta.is_file()
+        self.held.meta.is_file()
     }
 
     /// Whether it is the `.gz` of a file that is not there.
@@ -81,27 +77,26 @@ impl OpenFile {
     ///
     /// If it cannot be read.
     pub async fn prefetch(&self) -> io::Result<()> {
-        file::prepare(&self.file, 0, 1).await
+        file::prepare(&self.held.file, 0, 1).await
     }
 
     pub(crate) fn size(&self) -> u64 {
-        self.meta.len()
+        self.held.meta.len()
     }
 
     /// Seconds since 1970, none before that.
     pub(crate) fn modified(&self) -> u64 {
-        self.meta.mtime().try_into().unwrap_or(0)
+        self.held.meta.mtime().try_into().unwrap_or(0)
     }
+}
 
-    /// When it was modified, in nanoseconds since 1970.
-    fn time(&self) -> i128 {
-        i128::from(self.meta.mtime()) * 1_000_000_000 + i128::from(self.meta.mtime_nsec())
-    }
-
-    /// inode-size-mtime, as uhttpd's, the time to the nanosecond.
-    pub(crate) fn etag(&self, weak: bool) -> String {
-        let (inode, size, time) = (self.meta.ino(), self.size(), self.time());
-        format!("{}\"{inode:x}-{size:x}-{time:x}\"", if weak { "W/" } else { "" })
+impl From<Rc<Held>> for OpenFile {
+    fn from(held: Rc<Held>) -> OpenFile {
+        OpenFile {
+            held,
+            #[cfg(feature = "gzip")]
+            packed: false,
+        }
     }
 }
 
@@ -135,7 +130,7 @@ pub(crate) async fn represent(
     confined: bool,
 ) -> io::Result<Box<Representation>> {
     let opened = regular(opened)?;
-    let kind = mime::kind(opened.path.as_os_str().as_bytes());
+    let kind = mime::kind(opened.path().as_os_str().as_bytes());
     let mut accepted = Accepted::default();
     if !kind.packed {
         req.header_all("accept-encoding").for_each(|value| accepted.add(value));
@@ -149,15 +144,25 @@ pub(crate) async fn represent(
         return Ok(Box::new(Representation { opened, kind, coding, transfer }));
     }
     for coding in accepted.preferred() {
-        let path = with_suffix(&opened.path, coding);
-        let Ok(sibling) = open_plain(con, path, confined).await else {
+        if opened.held.lacks(coding) {
             continue;
+        }
+        let path = with_suffix(&opened.held.path, coding);
+        let sibling = match open_plain(con, &path, confined).await {
+            Ok(sibling) => sibling,
+            Err(e) => {
+                if e.kind() == io::ErrorKind::NotFound && con.options.file_cache > 0 {
+                    opened.held.set_lacks(coding);
+                }
+                continue;
+            }
         };
         // Who may read the file may not be able to read this one.
-        let withheld = opened.meta.mode() & !sibling.meta.mode() & 0o444;
+        let withheld = opened.metadata().mode() & !sibling.metadata().mode() & 0o444;
         // An older one is of an earlier version of the file. By whole seconds, since copying a
         // directory may well make the sibling first.
-        if sibling.is_file() && withheld == 0 && sibling.meta.mtime() >= opened.meta.mtime() {
+        let late = sibling.metadata().mtime() >= opened.metadata().mtime();
+        if sibling.is_file() && withheld == 0 && late {
             let (coding, transfer) = (Some(coding), Transfer::Plain);
             return Ok(Box::new(Representation { opened: sibling, kind, coding, transfer }));
         }
@@ -184,22 +189,22 @@ fn regular(opened: OpenFile) -> io::Result<OpenFile> {
 
 /// Opens a regular file of a handler's.
 pub(crate) async fn open_regular(con: &Connection, path: &Path) -> io::Result<OpenFile> {
-    regular(open_plain(con, path.to_owned(), false).await?)
+    regular(open_plain(con, path, false).await?)
 }
 
 /// Opens what is at `path`, or the `.gz` of it where that is all there is and can be inflated. If
 /// `confined`, the option about symbolic links applies.
 pub(crate) async fn open(con: &Connection, path: &Path, confined: bool) -> io::Result<OpenFile> {
     let confined = confined && con.options.no_symlinks;
-    let missing = match open_plain(con, path.to_owned(), confined).await {
+    let missing = match open_plain(con, path, confined).await {
         Err(e) if e.kind() == io::ErrorKind::NotFound => e,
         done => return done,
     };
     #[cfg(feature = "gzip")]
     if con.options.gzip && !mime::kind(path.as_os_str().as_bytes()).packed {
-        match open_plain(con, with_suffix(path, Coding::Gzip), confined).await {
+        match open_plain(con, &with_suffix(path, Coding::Gzip), confined).await {
             Ok(opened) if opened.is_file() => {
-                return Ok(OpenFile { path: path.to_owned(), packed: true, ..opened });
+                return Ok(OpenFile { packed: true, ..opened });
             }
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
@@ -208,15 +213,25 @@ pub(crate) async fn open(con: &Connection, path: &Path, confined: bool) -> io::R
     Err(missing)
 }
 
-async fn open_plain(con: &Connection, path: PathBuf, confined: bool) -> io::Result<OpenFile> {
-    let opened = OpenFile::open(path).await?;
+async fn open_plain(con: &Connection, path: &Path, confined: bool) -> io::Result<OpenFile> {
+    let (cache, now) = (&con.shared.cache, con.shared.clock.beats());
+    if let Some(held) = cache.find(path, confined, con.options.file_cache > 0, now) {
+        return Ok(held.into());
+    }
+    Box::pin(open_anew(con, path.to_owned(), confined)).await
+}
+
+async fn open_anew(con: &Connection, path: PathBuf, confined: bool) -> io::Result<OpenFile> {
+    let file = file::open(&path).await?;
+    let meta = file.metadata()?;
     // Looked at once it is open, so that no link can be put in its way between the two.
     if confined {
-        let fd = opened.file.as_raw_fd();
-        let real = std::fs::read_link(format!("/proc/self/fd/{fd}"))?;
+        let real = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         if !con.shared.is_in_docroot(&real, &con.options.docroot) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
     }
-    Ok(opened)
+    let held = Rc::new(Held::new(path, file, meta, confined));
+    con.shared.cache.keep(&held, con.shared.clock.beats());
+    Ok(held.into())
 }

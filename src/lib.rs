@@ -47,6 +47,7 @@
 //! * `async-io` (on): servers under other executors than [`block_on`].
 
 mod accept;
+mod cache;
 mod connection;
 mod error;
 mod exchange;

@@ -74,6 +74,10 @@ pub struct Options {
     /// Fields of every response, also of those the server itself makes, unless the response has
     /// one of that name. Default: none
     pub headers: Vec<(String, String)>,
+    /// Bytes of small files, of at most 8 KiB each, that are kept for a second or two for whoever asks
+    /// for them again. They are then looked at once a second, so that a change may be seen up to a
+    /// second late; with 0 they are looked at for every request. Default: 32768
+    pub file_cache: usize,
     /// Serve no file that a symbolic link leads to from inside the docroot to outside of it.
     /// Default: false, as uhttpd without `-S`
     pub no_symlinks: bool,
@@ -137,6 +141,7 @@ impl Default for Options {
             freebind: false,
             server: "ecohttpd".into(),
             headers: Vec::new(),
+            file_cache: 1 << 15,
             no_symlinks: false,
             error_pages: false,
             max_connections: 100,

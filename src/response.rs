@@ -1,16 +1,24 @@
 //! A response: its head, and how its body is framed. Knows no socket.
 
+use std::rc::Rc;
+
 use crate::wire::status::Status;
-use crate::wire::{is_token, is_value_byte, number, push_number};
+use crate::wire::{field, is_token, is_value_byte, number, push_number};
 use crate::{Error, Result};
+
+/// What the fields of a file's response take.
+const FIELDS: usize = 224;
+
+/// What the rest of a head takes.
+const HEAD: usize = 160;
 
 /// The response to one request, as far as it has come.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: Status,
     reason: Option<Box<str>>,
-    /// `name: value` and a line end for each field.
-    fields: Vec<u8>,
+    /// None, where none was set.
+    fields: Option<Rc<Fields>>,
     /// What the handler says the body is long.
     length: Option<u64>,
     pub(crate) head_sent: bool,
@@ -22,6 +30,15 @@ pub(crate) struct Response {
     pub(crate) closes: bool,
     /// Bytes of content sent.
     pub(crate) sent: u64,
+}
+
+/// Fields that were set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fields {
+    /// `name: value` and a line end for each.
+    lines: Vec<u8>,
+    /// The [`field::trace`] of every field that was ever set.
+    traces: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +123,7 @@ impl Response {
         Response {
             status: Status::OK,
             reason: None,
-            fields: Vec::new(),
+            fields: None,
             length: None,
             head_sent: false,
             ended: false,
@@ -163,26 +180,53 @@ impl Response {
             }
             return Ok(());
         }
+        self.put(name, value, replace);
+        Ok(())
+    }
+
+    /// Likewise, for a field of the server's own, which can be sent and is not about framing.
+    pub(crate) fn put(&mut self, name: &str, value: &[u8], replace: bool) {
         if replace {
             self.remove_field(name);
         }
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            self.fields.extend_from_slice(part);
+        let Fields { lines, traces } = Rc::make_mut(self.fields.get_or_insert_default());
+        *traces |= field::trace(name.as_bytes());
+        if lines.is_empty() {
+            lines.reserve(FIELDS);
         }
-        Ok(())
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            lines.extend_from_slice(part);
+        }
+    }
+
+    /// Whether no field was set.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.fields.is_none()
+    }
+
+    /// The fields that were set.
+    pub(crate) fn fields_set(&self) -> Option<&Rc<Fields>> {
+        self.fields.as_ref()
+    }
+
+    /// Has these fields, where none was set.
+    pub(crate) fn set_fields(&mut self, fields: &Rc<Fields>) {
+        self.fields = Some(fields.clone());
     }
 
     pub(crate) fn remove_field(&mut self, name: &str) {
         if !self.has(name) {
             return;
         }
-        let mut kept = Vec::with_capacity(self.fields.len());
-        for line in self.fields.split_inclusive(|&b| b == b'\n') {
+        let Some(fields) = &mut self.fields else { return };
+        let lines = &mut Rc::make_mut(fields).lines;
+        let mut kept = Vec::with_capacity(lines.len());
+        for line in lines.split_inclusive(|&b| b == b'\n') {
             if !is_named(line, name) {
                 kept.extend_from_slice(line);
             }
         }
-        self.fields = kept;
+        *lines = kept;
     }
 
     /// The value of a field that was set.
@@ -192,7 +236,10 @@ impl Response {
 
     /// The values of all fields of a name.
     pub(crate) fn fields<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let lines = self.fields.split(|&b| b == b'\n').filter(move |line| is_named(line, name));
+        let trace = field::trace(name.as_bytes());
+        let fields = self.fields.as_deref().filter(|fields| fields.traces & trace != 0);
+        let lines = fields.map_or(&[][..], |fields| &fields.lines);
+        let lines = lines.split(|&b| b == b'\n').filter(move |line| is_named(line, name));
         lines.filter_map(|line| {
             let value = line.get(name.len() + 1..)?;
             std::str::from_utf8(value).ok().map(str::trim)
@@ -254,44 +301,48 @@ impl Response {
     }
 
     /// The head as it goes to the wire; [`begin`](Self::begin) comes first.
-    pub(crate) fn head(&self, it: &Circumstances<'_>) -> Vec<u8> {
-        let mut head = Vec::with_capacity(192 + self.fields.len());
-        let mut line = |parts: &[&str]| {
-            parts.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
-            head.extend_from_slice(b"\r\n");
+    /// There is room behind it for so many bytes.
+    pub(crate) fn head(&self, it: &Circumstances<'_>, behind: usize) -> Vec<u8> {
+        let fields = self.fields.as_deref().map_or(&[][..], |fields| &fields.lines);
+        let mut head = Vec::with_capacity(HEAD + fields.len() + behind);
+        let line = |head: &mut Vec<u8>, name: &str, value: &str| {
+            for part in [name, value, "\r\n"] {
+                head.extend_from_slice(part.as_bytes());
+            }
         };
-        let mut digits = Vec::new();
-        push_number(&mut digits, self.status.code().into());
-        let code = std::str::from_utf8(&digits).unwrap_or("500");
-        let reason = self.reason.as_deref().unwrap_or(self.status.reason());
-        line(&["HTTP/1.1 ", code, " ", reason]);
+        head.extend_from_slice(b"HTTP/1.1 ");
+        push_number(&mut head, self.status.code().into());
+        line(&mut head, " ", self.reason.as_deref().unwrap_or(self.status.reason()));
         let always = |name: &str| it.always.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
         if !self.has("date") && !always("date") {
-            line(&["Date: ", it.date]);
+            line(&mut head, "Date: ", it.date);
         }
         if !it.server.is_empty() && !self.has("server") && !always("server") {
-            line(&["Server: ", it.server]);
+            line(&mut head, "Server: ", it.server);
         }
         match (it.keep_alive, self.http10) {
-            (false, _) => line(&["Connection: close"]),
-            (true, true) => line(&["Connection: keep-alive"]),
+            (false, _) => line(&mut head, "Connection: ", "close"),
+            (true, true) => line(&mut head, "Connection: ", "keep-alive"),
             (true, false) => {}
         }
         match self.framing {
             Framing::Length(n) => {
-                digits.clear();
-                push_number(&mut digits, n);
-                line(&["Content-Length: ", std::str::from_utf8(&digits).unwrap_or("0")]);
+                head.extend_from_slice(b"Content-Length: ");
+                push_number(&mut head, n);
+                head.extend_from_slice(b"\r\n");
             }
-            Framing::Chunked => line(&["Transfer-Encoding: chunked"]),
+            Framing::Chunked => line(&mut head, "Transfer-Encoding: ", "chunked"),
             // It has no content, and says so.
-            Framing::None if self.status == Status::RESET_CONTENT => line(&["Content-Length: 0"]),
+            Framing::None if self.status == Status::RESET_CONTENT => {
+                line(&mut head, "Content-Length: ", "0");
+            }
             Framing::Close | Framing::None => {}
         }
         for (name, value) in it.always.iter().filter(|(name, _)| !self.has(name)) {
-            line(&[name, ": ", value]);
+            head.extend_from_slice(name.as_bytes());
+            line(&mut head, ": ", value);
         }
-        head.extend_from_slice(&self.fields);
+        head.extend_from_slice(fields);
         head.extend_from_slice(b"\r\n");
         head
     }
@@ -365,7 +416,7 @@ mod tests {
     fn head(response: &mut Response, length: Option<u64>) -> String {
         let keep_alive = response.begin(length, false);
         let it = Circumstances { date: "now", server: "", always: &[], keep_alive };
-        String::from_utf8(response.head(&it)).unwrap()
+        String::from_utf8(response.head(&it, 0)).unwrap()
     }
 
     #[test]
@@ -376,7 +427,7 @@ mod tests {
         let mut r = Response::new(false, false);
         r.set_field("x-a", b"2", true).unwrap();
         r.begin(Some(0), false);
-        let head = String::from_utf8(r.head(&it)).unwrap();
+        let head = String::from_utf8(r.head(&it, 0)).unwrap();
         assert_eq!(
             head,
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nServer: mine\r\ndate: then\r\nx-a: 2\r\n\r\n"

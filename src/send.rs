@@ -6,6 +6,9 @@ use std::io::IoSlice;
 use crate::response::Circumstances;
 use crate::{Connection, Error, Result, Status};
 
+/// Content that is copied behind its head.
+const SMALL: u64 = 2048;
+
 /// What [`Connection::send`] takes: anything that is bytes, or several such things.
 ///
 /// That is a reference to anything that is `AsRef<[u8]>` (`&str`, `&String`, `&[u8]`, `&Vec<u8>`,
@@ -300,15 +303,15 @@ impl Connection {
         let secs = self.options.write_timeout;
         let frame = self.response.frame(len, last);
         let shown = |bytes| if frame.silent { &[][..] } else { bytes };
-        let mut parts = [
-            &head[..],
-            frame.before(),
-            shown(self.gathered.raw()),
-            shown(data),
-            frame.after.as_bytes(),
-        ]
-        .map(IoSlice::new);
-        self.link.write_all(&mut parts, more, secs).await?;
+        let (mut gathered, mut data) = (shown(self.gathered.raw()), shown(data));
+        // To copy what is small costs less than to have the kernel gather it.
+        if !head.is_empty() && frame.before().is_empty() && len <= SMALL {
+            for part in [&mut gathered, &mut data] {
+                head.extend_from_slice(std::mem::take(part));
+            }
+        }
+        let parts = [&head[..], frame.before(), gathered, data, frame.after.as_bytes()];
+        self.link.write_all(&mut parts.map(IoSlice::new), more, secs).await?;
         self.response.count(&frame, len);
         self.gathered.clear();
         Ok(())
@@ -329,12 +332,14 @@ impl Connection {
             || length.is_some() && self.leaves_too_much();
         self.keep_alive &= can_stay && !must_close;
         let (date, options) = (self.shared.date(), &self.options);
-        self.response.head(&Circumstances {
+        let it = Circumstances {
             date: &date,
             server: &options.server,
             always: &options.headers,
             keep_alive: self.keep_alive,
-        })
+        };
+        let behind = length.filter(|&length| length <= SMALL).unwrap_or(0);
+        self.response.head(&it, behind as usize)
     }
 
     /// Whether a response that is complete leaves more of the request unread than is worth reading.

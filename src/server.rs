@@ -301,15 +301,17 @@ impl Server {
             let clock = shared.clock.clone();
             async move { clock.run(&reactor).await }
         });
+        tasks.spawn(shared.tidy()).detach();
         let accept = async {
-            while let Some((gate, socket, peer)) = next(shared).await? {
-                let place = Place::take(shared);
+            while let Some(accepted) = next(shared).await? {
+                // On the heap: it would be kept as long as the connection is.
+                let opening = Box::pin(open(accepted, Place::take(shared)));
                 let connection = async move {
-                    let shared = place.shared();
-                    if let Ok(stream) = open(&gate, socket, shared).await {
-                        let mut con = Connection::new(stream, peer, gate, shared.clone());
-                        let _ = converse(&mut con, handler).await;
-                    }
+                    let mut con = match opening.await {
+                        Ok(con) => con,
+                        Err(_) => return,
+                    };
+                    let _ = converse(&mut con, handler).await;
                 };
                 tasks.spawn(connection).detach();
             }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use crate::Options;
 use crate::accept::{Accepted, Listener};
+use crate::cache::Cache;
 use crate::exchange::Access;
 use crate::io::buffer::Pool;
 use crate::io::clock::Clock;
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     /// Those who had connected where nobody listens any more.
     pub(crate) late: RefCell<Vec<Accepted>>,
     pub(crate) pool: Rc<Pool>,
+    pub(crate) cache: Cache,
     pub(crate) clock: Rc<Clock>,
     /// Whether the compressor is in use.
     #[cfg(feature = "gzip")]
@@ -33,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) crowded: Cell<bool>,
     pub(crate) draining: Cell<bool>,
     pub(crate) waiting: RefCell<Option<Waker>>,
-    date: RefCell<(u64, Rc<str>)>,
+    date: RefCell<(u32, Rc<str>)>,
     pub(crate) log: RefCell<Option<Log>>,
     /// A docroot, and where that is without symbolic links.
     docroot: RefCell<Option<(PathBuf, PathBuf)>>,
@@ -56,6 +58,7 @@ impl Shared {
             listeners: RefCell::default(),
             late: RefCell::default(),
             pool: Rc::default(),
+            cache: Cache::default(),
             clock: Rc::default(),
             #[cfg(feature = "gzip")]
             deflating: Cell::new(false),
@@ -78,6 +81,8 @@ impl Shared {
 
     pub(crate) fn set_options(&self, options: Rc<Options>) {
         self.options.replace(options);
+        // What was found in one docroot is no proof for another.
+        self.cache.clear();
     }
 
     /// Listens nowhere any more.
@@ -114,14 +119,26 @@ impl Shared {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
     }
 
-    /// The date for the Date field, made once a second.
+    /// The date for the Date field, made once a second: to ask for the time is a system call where
+    /// the kernel has no other way.
     pub(crate) fn date(&self) -> Rc<str> {
-        let now = self.now();
+        let beats = self.clock.beats();
         let mut date = self.date.borrow_mut();
-        if date.0 != now || date.1.is_empty() {
-            *date = (now, date::format(now).into());
+        if date.0 != beats || date.1.is_empty() {
+            *date = (beats, date::format(self.now()).into());
         }
         date.1.clone()
+    }
+
+    /// Looks after what is kept, at every tick.
+    pub(crate) async fn tidy(&self) {
+        loop {
+            self.clock.tick().await;
+            match self.active.get() {
+                0 => self.cache.clear(),
+                _ => self.cache.age(self.clock.beats()),
+            }
+        }
     }
 
     /// Whether a path without symbolic links lies in `docroot`.

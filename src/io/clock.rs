@@ -106,6 +106,11 @@ impl Clock {
         .await;
     }
 
+    /// Another number after each second for as long as it ticks, and after each time that it did not.
+    pub(crate) fn beats(&self) -> u32 {
+        self.beats.get()
+    }
+
     /// Ends all idling.
     pub(crate) fn ring(&self) {
         for (_, slot) in self.slots.borrow_mut().iter_mut() {

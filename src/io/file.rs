@@ -55,6 +55,24 @@ fn open_now(path: &Path) -> io::Result<File> {
     Ok(openat(CWD, path, FLAGS, Mode::empty())?.into())
 }
 
+/// Whether somebody else has to be asked what has become of a file: of a file system in the net, or
+/// of a program's.
+pub(crate) fn is_remote(file: &File) -> bool {
+    // statfs(2) names these: NFS, SMB, CIFS, SMB2, FUSE, 9P, Coda, AFS, Ceph.
+    const REMOTE: [u32; 9] = [
+        0x6969,
+        0x517b,
+        0xff53_4d42,
+        0xfe53_4d42,
+        0x6573_5546,
+        0x0102_1997,
+        0x7375_7245,
+        0x5346_414f,
+        0x00c3_6400,
+    ];
+    rustix::fs::fstatfs(file).map_or(true, |it| REMOTE.contains(&(it.f_type as u32)))
+}
+
 /// Reads some of `file` at `offset`: as much as is cached, or else as much as a read gives.
 pub(crate) async fn read(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     if let Some(n) = read_cached(file, buf, offset)? {

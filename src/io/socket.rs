@@ -16,8 +16,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{
-    SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, acceptfrom_with, getsockname, sendmsg,
-    shutdown, sockopt,
+    SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, acceptfrom_with, getsockname, send,
+    sendmsg, shutdown, sockopt,
 };
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
@@ -137,8 +137,10 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         let full = parts.iter().map(|part| part.len()).sum();
         let flags = if more { SendFlags::MORE } else { SendFlags::empty() } | SendFlags::NOSIGNAL;
-        self.poll_op(cx, Way::Write, full, &mut |fd| {
-            sendmsg(fd, parts, &mut SendAncillaryBuffer::default(), flags)
+        self.poll_op(cx, Way::Write, full, &mut |fd| match parts {
+            // One part is less work for the kernel.
+            [part, ..] if part.len() == full => send(fd, part, flags),
+            _ => sendmsg(fd, parts, &mut SendAncillaryBuffer::default(), flags),
         })
     }
 

@@ -46,6 +46,7 @@ pub(crate) struct Args {
     pub(crate) json_scripts: Vec<PathBuf>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) gzip: bool,
+    pub(crate) file_cache: usize,
     pub(crate) cgi_prefix: String,
     pub(crate) interpreters: Vec<(String, PathBuf)>,
     /// Paths and what they are below of.
@@ -89,6 +90,7 @@ impl Default for Args {
             json_scripts: Vec::new(),
             headers: Vec::new(),
             gzip: false,
+            file_cache: 1 << 15,
             cgi_prefix: "/cgi-bin".into(),
             interpreters: Vec::new(),
             aliases: Vec::new(),

@@ -194,6 +194,7 @@ pub(crate) fn options(args: &Args) -> Options {
     Options {
         docroot: args.home.clone(),
         gzip: args.gzip,
+        file_cache: args.file_cache,
         no_symlinks: args.no_symlinks,
         error_pages: true,
         headers: args.headers.clone(),

@@ -37,7 +37,7 @@ class Configuration(router.Router):
             "config": "/etc/own.conf", "charset": "ISO-8859-1", "access_log": "/tmp/access.log",
             "log_format": "combined", "max_requests": "5", "max_connections": "50",
             "script_timeout": "61", "network_timeout": "31", "http_keepalive": "21",
-            "tcp_keepalive": "2", "spool_limit": "1000", "home": "/www",
+            "tcp_keepalive": "2", "spool_limit": "1000", "file_cache": "0", "home": "/www",
             "cert": "/etc/own.crt", "key": "/etc/own.key", "redirect_status": "308",
             "ciphers": "TLS_AES_128_GCM_SHA256",
         }

@@ -29,6 +29,8 @@ What to serve:
   -z, --header 'NAME: VALUE'  a field of every response; can be repeated
       --gzip                  inflate files that are there only as .gz, and
                               deflate what compresses
+      --file-cache BYTES      of small files that are kept for a second or two
+                              (default: 32768)
 
 Scripts:
   -x, --cgi-prefix PATH       run what is below PATH (default: /cgi-bin)

@@ -211,6 +211,7 @@ impl Reading<'_> {
             "-t" | "--script-timeout" => args.script_timeout = value.number()?,
             "-n" | "--max-requests" => args.max_requests = at_least_one(value)?,
             "--spool-limit" => args.spool_limit = value.number()?,
+            "--file-cache" => args.file_cache = value.number()?,
             "-c" | "--config" => args.config = Some(value.path()?),
             "-r" | "--realm" => args.realm = value.text()?,
             "-R" | "--rfc1918-filter" => args.rfc1918_filter = true,
