@@ -14,7 +14,6 @@ use rustix::io::Errno;
 
 #[cfg(feature = "tls")]
 use crate::Error;
-use crate::Result;
 #[cfg(feature = "tls")]
 use crate::connection::FRESH;
 use crate::io::clock::Watch;
@@ -23,7 +22,8 @@ use crate::io::socket::Socket;
 use crate::io::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::io::tls::Acceptor;
-use crate::shared::Shared;
+use crate::shared::{Place, Shared};
+use crate::{Connection, Result};
 
 /// A listening socket.
 #[derive(Debug)]
@@ -80,8 +80,13 @@ impl Gate {
 /// A connection, and where it came in.
 pub(crate) type Accepted = (Rc<Gate>, Socket, SocketAddr);
 
-/// Makes a stream of a socket; the handshake of TLS has to be over before its deadline.
-pub(crate) async fn open(gate: &Gate, socket: Socket, shared: &Shared) -> Result<Stream> {
+/// Makes a connection of what was accepted; the handshake of TLS has to be over before its deadline.
+pub(crate) async fn open((gate, socket, peer): Accepted, place: Place) -> Result<Connection> {
+    let stream = stream(&gate, socket, &place).await?;
+    Ok(Connection::new(stream, peer, gate, place))
+}
+
+async fn stream(gate: &Gate, socket: Socket, shared: &Shared) -> Result<Stream> {
     #[cfg(feature = "tls")]
     if let Some(acceptor) = &gate.acceptor {
         let watch = Watch::new(shared.clock.clone());

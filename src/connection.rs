@@ -1,5 +1,6 @@
 //! One client, from its first byte to its last.
 
+use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use crate::io::socket::NOWHERE;
 use crate::io::stream::Stream;
 use crate::link::Link;
 use crate::response::Response;
-use crate::shared::Shared;
+use crate::shared::Place;
 use crate::wire::body::Body;
 use crate::wire::head;
 use crate::{Error, Options, Request, Result, Status, Timer};
@@ -55,20 +56,18 @@ pub struct Connection {
     /// Who the client is, for the log.
     pub(crate) user: Option<Box<str>>,
     peer: SocketAddr,
+    /// Asked of the system once, if at all.
+    local: OnceCell<Box<SocketAddr>>,
     /// Where it came in.
     pub(crate) gate: Rc<Gate>,
     /// Those that count for the current request.
     pub(crate) options: Rc<Options>,
-    pub(crate) shared: Rc<Shared>,
+    /// Its place, given up after all else of it.
+    pub(crate) shared: Place,
 }
 
 impl Connection {
-    pub(crate) fn new(
-        stream: Stream,
-        peer: SocketAddr,
-        gate: Rc<Gate>,
-        shared: Rc<Shared>,
-    ) -> Self {
+    pub(crate) fn new(stream: Stream, peer: SocketAddr, gate: Rc<Gate>, shared: Place) -> Self {
         let options = shared.options();
         Connection {
             link: Link::new(stream, Watch::new(shared.clock.clone())),
@@ -91,6 +90,7 @@ impl Connection {
             requests: 0,
             user: None,
             peer,
+            local: OnceCell::new(),
             gate,
             options,
             shared,
@@ -104,7 +104,7 @@ impl Connection {
 
     /// The address the client connected to.
     pub fn local_addr(&self) -> SocketAddr {
-        self.link.stream.local_addr().unwrap_or(NOWHERE)
+        **self.local.get_or_init(|| self.link.stream.local_addr().unwrap_or(NOWHERE).into())
     }
 
     /// Whether this is HTTPS.
@@ -169,7 +169,7 @@ impl Connection {
     }
 
     /// Receives and parses a request head, all of it before one deadline.
-    pub(crate) async fn read_head(&mut self) -> Result<Request> {
+    pub(crate) async fn read_head(&mut self) -> Result<Box<Request>> {
         self.requests = self.requests.saturating_add(1);
         self.response = Response::new(false, false);
         self.keep_alive = false;
@@ -218,7 +218,7 @@ impl Connection {
         self.body_read = 0;
         self.body_timeout = self.options.body_timeout;
         self.lent = 0;
-        let req = Request::new(head)?;
+        let req = Box::new(Request::new(head)?);
         self.out_of_step = false;
         if req.content_length().is_some_and(|n| n > self.options.max_body) {
             return Err(Error::TooLarge("request body"));

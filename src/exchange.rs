@@ -26,13 +26,15 @@ where
     H: AsyncFn(&mut Connection, &mut Request) -> Result,
 {
     loop {
-        match con.idle().await {
-            Ok(()) => {}
-            Err(Error::Closed | Error::Timeout) => {
-                Box::pin(con.end_idle()).await;
-                return Ok(());
-            }
+        // Nothing of the outcome is kept while something else is waited for.
+        let goes_on = match con.idle().await {
+            Ok(()) => true,
+            Err(Error::Closed | Error::Timeout) => false,
             Err(e) => return Err(e),
+        };
+        if !goes_on {
+            Box::pin(con.end_idle()).await;
+            return Ok(());
         }
         // On the heap for as long as it lasts, so that an idle connection is small.
         match Box::pin(exchange(con, handler)).await {
@@ -53,7 +55,7 @@ async fn exchange<H>(con: &mut Connection, handler: &H) -> Result<bool>
 where
     H: AsyncFn(&mut Connection, &mut Request) -> Result,
 {
-    let mut request = None;
+    let mut request: Option<Box<Request>> = None;
     let outcome = match con.read_head().await {
         Ok(req) => handler(con, request.insert(req)).await,
         Err(e) => Err(e),
@@ -63,10 +65,10 @@ where
         Err(e) => Err(e),
     };
     let outcome = match outcome {
-        Err(e) => con.fail(e).await,
+        Err(e) => Box::pin(con.fail(e)).await,
         done => done,
     };
-    con.log(request.as_ref());
+    con.log(request.as_deref());
     outcome
 }
 

@@ -78,6 +78,7 @@ pub use io::descriptor::Descriptor;
 pub use io::drive::block_on;
 pub use io::helper::unblock;
 pub use io::signal::{Signal, Signals};
+pub use io::sleeper::until_woken;
 #[cfg(feature = "tls")]
 pub use io::tls::Tls;
 pub use options::Options;

@@ -74,7 +74,7 @@ impl Link {
         secs: u32,
         grace: u32,
     ) -> Result<usize> {
-        let stream = &mut self.stream;
+        let Link { stream, watch, .. } = self;
         let first = poll_fn(|cx| {
             ready!(stream.poll_readable(cx));
             let read = stream.poll_read(cx, buffer.spare());
@@ -84,22 +84,22 @@ impl Link {
             }
             read
         });
-        if let Ok(read) = self.watch.idle(secs, grace, first).await {
+        if let Ok(read) = watch.idle(secs, grace, first).await {
             return read.map_err(Error::Network);
         }
         // A request may have come that nobody has told of yet; then it is answered.
-        self.stream.expect_bytes();
-        let last = poll_fn(|cx| self.stream.poll_read(cx, buffer.spare()));
-        match smol::future::poll_once(last).await {
-            Some(Ok(n @ 1..)) => {
+        stream.expect_bytes();
+        poll_fn(|cx| match stream.poll_read(cx, buffer.spare()) {
+            Poll::Ready(Ok(n @ 1..)) => {
                 buffer.extend(n);
-                Ok(n)
+                Poll::Ready(Ok(n))
             }
             _ => {
                 buffer.release();
-                Err(Error::Timeout)
+                Poll::Ready(Err(Error::Timeout))
             }
-        }
+        })
+        .await
     }
 
     /// Writes all of `parts`, as long as some of it leaves every `secs` seconds. With `more`, what
@@ -131,6 +131,9 @@ impl Link {
                 0 => return Err(Error::Network(io::ErrorKind::WriteZero.into())),
                 n => IoSlice::advance_slices(&mut parts, n),
             }
+        }
+        if !self.stream.is_tls() {
+            return Ok(());
         }
         let stream = &mut self.stream;
         let flushed = poll_fn(|cx| stream.poll_flush(cx));

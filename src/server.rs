@@ -12,6 +12,7 @@ use crate::accept::{Gate, Listener, all_gone, next, open};
 use crate::exchange::{Access, converse};
 use crate::io::listen;
 use crate::io::reactor::Reactor;
+use crate::io::sleeper::until_woken;
 use crate::io::socket::Socket;
 #[cfg(feature = "tls")]
 use crate::io::tls::Tls;
@@ -319,7 +320,7 @@ impl Server {
             all_gone(shared).await;
             Ok(())
         };
-        Box::pin(tasks.run(accept.or(news).or(time))).await
+        Box::pin(tasks.run(until_woken(accept.or(news).or(time)))).await
     }
 }
 

@@ -159,16 +159,21 @@ impl Shared {
 }
 
 /// One connection's place among those served at once.
+#[derive(Debug)]
 pub(crate) struct Place(Rc<Shared>);
 
 impl Place {
-    pub(crate) fn shared(&self) -> &Rc<Shared> {
-        &self.0
-    }
-
     pub(crate) fn take(shared: &Rc<Shared>) -> Place {
         shared.active.set(shared.active.get() + 1);
         Place(shared.clone())
+    }
+}
+
+impl std::ops::Deref for Place {
+    type Target = Rc<Shared>;
+
+    fn deref(&self) -> &Rc<Shared> {
+        &self.0
     }
 }
 

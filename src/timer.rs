@@ -1,5 +1,7 @@
 //! Deadlines for what a handler waits for.
 
+use std::pin::pin;
+
 use crate::Result;
 use crate::io::clock::Watch;
 
@@ -24,7 +26,7 @@ impl Timer {
     ///
     /// [`Error::Timeout`](crate::Error::Timeout).
     pub async fn within<T>(&self, secs: u32, future: impl Future<Output = T>) -> Result<T> {
-        self.0.within(secs, future).await
+        self.0.within(secs, pin!(future)).await
     }
 
     /// Sets the deadline for [`until`](Self::until): `secs` seconds from now.
@@ -38,6 +40,6 @@ impl Timer {
     ///
     /// [`Error::Timeout`](crate::Error::Timeout).
     pub async fn until<T>(&self, future: impl Future<Output = T>) -> Result<T> {
-        self.0.until(future).await
+        self.0.until(pin!(future)).await
     }
 }

@@ -6,9 +6,9 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use slab::Slab;
@@ -182,29 +182,37 @@ impl Watch {
     }
 
     /// Waits for `future`, but not past the deadline that was set.
-    pub(crate) async fn until<T>(&self, future: impl Future<Output = T>) -> Result<T> {
-        let mut future = pin!(future);
-        poll_fn(|cx| match future.as_mut().poll(cx) {
+    ///
+    /// This and what follows are no async functions, which would keep the future twice, and idle
+    /// connections are many.
+    pub(crate) fn until<T>(
+        &self,
+        mut future: impl Future<Output = T> + Unpin,
+    ) -> impl Future<Output = Result<T>> + Unpin {
+        poll_fn(move |cx| match Pin::new(&mut future).poll(cx) {
             Poll::Ready(value) => Poll::Ready(Ok(value)),
             Poll::Pending => self.poll_due(cx).map(|()| Err(Error::Timeout)),
         })
-        .await
     }
 
-    /// Waits for `future`, but not much longer than `secs`.
-    pub(crate) async fn within<T>(&self, secs: u32, future: impl Future<Output = T>) -> Result<T> {
+    /// Waits for `future`, but not much longer than `secs` from now.
+    pub(crate) fn within<T>(
+        &self,
+        secs: u32,
+        future: impl Future<Output = T> + Unpin,
+    ) -> impl Future<Output = Result<T>> + Unpin {
         self.arm(secs);
-        self.until(future).await
+        self.until(future)
     }
 
     /// Like `within`, and ends at once when the clock is rung, or when this is whom to evict: not
     /// before `grace` seconds are over.
-    pub(crate) async fn idle<T>(
+    pub(crate) fn idle<T>(
         &self,
         secs: u32,
         grace: u32,
-        future: impl Future<Output = T>,
-    ) -> Result<T> {
+        future: impl Future<Output = T> + Unpin,
+    ) -> impl Future<Output = Result<T>> + Unpin {
         self.arm(secs);
         let number = self.clock.idlers.get().wrapping_add(1);
         self.clock.idlers.set(number);
@@ -214,9 +222,12 @@ impl Watch {
             slot.idle = Some(number);
             slot.evictable = evictable;
         });
-        let result = self.until(future).await;
-        self.slot(|slot| slot.idle = None);
-        result
+        let mut until = self.until(future);
+        poll_fn(move |cx| {
+            let result = ready!(Pin::new(&mut until).poll(cx));
+            self.slot(|slot| slot.idle = None);
+            Poll::Ready(result)
+        })
     }
 
     fn poll_due(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -252,6 +263,7 @@ impl Drop for Watch {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::pin::pin;
 
     use smol::future::{block_on, poll_once};
 

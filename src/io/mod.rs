@@ -13,6 +13,7 @@ pub(crate) mod listen;
 mod provider;
 pub(crate) mod reactor;
 pub(crate) mod signal;
+pub(crate) mod sleeper;
 pub(crate) mod socket;
 pub(crate) mod stream;
 mod sys;

@@ -129,7 +129,7 @@ impl Realms {
         }
     }
 
-    #[cfg(test)]
+    /// Whether no path takes a password.
     pub(crate) fn is_empty(&self) -> bool {
         self.realms.is_empty()
     }

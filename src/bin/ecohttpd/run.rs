@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ecohttpd::{Connection, Handle, Options, Request, Server, Signal, Signals};
+use ecohttpd::{Connection, Handle, Options, Request, Server, Signal, Signals, until_woken};
 use smol::future::or;
 
 use crate::access::AccessLog;
@@ -117,7 +117,8 @@ async fn live(running: &mut Running, app: &App, server: Server) -> io::Result<()
     let signals = hear()?;
     let handler =
         async |con: &mut Connection, req: &mut Request| Box::pin(serve(app, con, req)).await;
-    or(Box::pin(server.serve(handler)), Box::pin(steer(running, app, &signals))).await
+    let steered = Box::pin(until_woken(steer(running, app, &signals)));
+    or(Box::pin(server.serve(handler)), steered).await
 }
 
 /// What there is to be done something about.

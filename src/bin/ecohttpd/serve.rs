@@ -55,13 +55,13 @@ enum Next {
 pub(crate) async fn serve(app: &App, con: &mut Connection, req: &mut Request) -> Result {
     let site = app.site.borrow().clone();
     if site.rfc1918_filter && filter::is_rebound(con.remote_addr().ip(), con.local_addr().ip()) {
-        return con.answer(Status::FORBIDDEN).await;
+        return Box::pin(con.answer(Status::FORBIDDEN)).await;
     }
     if let Some(location) = redirect::elsewhere(&site, con, req) {
-        return con.redirect(Status::MOVED_PERMANENTLY, &location).await;
+        return Box::pin(con.redirect(Status::MOVED_PERMANENTLY, &location)).await;
     }
     if let Some(location) = app.https.get().location(con, req) {
-        return con.redirect(site.redirect_status, &location).await;
+        return Box::pin(con.redirect(site.redirect_status, &location)).await;
     }
     let mut visit = Visit {
         redirect_status: 200,
@@ -71,18 +71,22 @@ pub(crate) async fn serve(app: &App, con: &mut Connection, req: &mut Request) ->
         fell_back: false,
     };
     // Whatever a path is changed to, the one that was asked for stays guarded.
-    if !admit(&site, con, req, req.path_bytes(), &mut visit).await? {
+    if !site.is_open(req.path_bytes())
+        && !Box::pin(admit(&site, con, req, req.path_bytes(), &mut visit)).await?
+    {
         return Ok(());
     }
     if let Some(path) = site.alias(req.path_bytes()) {
         let target = with_query(&path, req.query_string());
         req.rewrite(&target)?;
     }
-    if let Next::Done = Box::pin(apply(&site, con, req, &mut visit, Stage::Request)).await? {
-        return Ok(());
+    if !site.rules.is_empty() {
+        if let Next::Done = Box::pin(apply(&site, con, req, &mut visit, Stage::Request)).await? {
+            return Ok(());
+        }
     }
     for _ in 0..MOST_REDIRECTS {
-        match Box::pin(step(app, &site, con, req, &mut visit)).await? {
+        match step(app, &site, con, req, &mut visit).await? {
             Next::Done => return Ok(()),
             Next::Again => {}
         }
@@ -92,6 +96,8 @@ pub(crate) async fn serve(app: &App, con: &mut Connection, req: &mut Request) ->
 }
 
 /// Answers a request, or finds out what it is for instead.
+///
+/// What is rare is on the heap, here and above, so that what every request takes is small.
 async fn step(
     app: &App,
     site: &Site,
@@ -100,13 +106,15 @@ async fn step(
     visit: &mut Visit,
 ) -> Result<Next> {
     if req.climbs() {
-        return refuse(app, site, con, req, visit, Status::FORBIDDEN).await;
+        return Box::pin(refuse(app, site, con, req, visit, Status::FORBIDDEN)).await;
     }
     if !req.path().starts_with('/') {
-        con.serve_file(req).await?; // OPTIONS *
+        Box::pin(con.serve_file(req)).await?; // OPTIONS *
         return Ok(Next::Done);
     }
-    if !admit(site, con, req, req.path_bytes(), visit).await? {
+    if !site.is_open(req.path_bytes())
+        && !Box::pin(admit(site, con, req, req.path_bytes(), visit)).await?
+    {
         return Ok(Next::Done);
     }
     let target = Box::pin(site.resolve(con, req.path_bytes())).await;
@@ -114,31 +122,33 @@ async fn step(
     // What stands for a directory may be guarded by itself.
     if req.path_bytes().ends_with(b"/") {
         if let Some(path) = site.own_path(&target) {
-            if !admit(site, con, req, &path, visit).await? {
+            if !site.is_open(&path) && !Box::pin(admit(site, con, req, &path, visit)).await? {
                 return Ok(Next::Done);
             }
         }
     }
     match target {
-        Target::Script(script) => return run(app, site, con, req, visit, script).await,
+        Target::Script(script) => {
+            return Box::pin(run(app, site, con, req, visit, script)).await;
+        }
         // A program may make something of a slash that was encoded, but it separates no files.
         Target::File(_) | Target::Directory(_) if req.hides_slash() => {
-            return refuse(app, site, con, req, visit, Status::FORBIDDEN).await;
+            return Box::pin(refuse(app, site, con, req, visit, Status::FORBIDDEN)).await;
         }
         Target::File(file) => con.serve_open(req, file).await?,
         Target::Directory(_) if site.no_dirlists => {
-            return refuse(app, site, con, req, visit, Status::FORBIDDEN).await;
+            return Box::pin(refuse(app, site, con, req, visit, Status::FORBIDDEN)).await;
         }
         Target::Directory(dir) => {
             if matches!(req.method(), "GET" | "HEAD") {
                 Box::pin(listing::answer(con, req, dir, &site.charset, &app.listings)).await?;
             } else {
                 con.add_header("Allow", "GET, HEAD")?;
-                con.answer(Status::METHOD_NOT_ALLOWED).await?;
+                Box::pin(con.answer(Status::METHOD_NOT_ALLOWED)).await?;
             }
         }
         Target::Forbidden => {
-            return refuse(app, site, con, req, visit, Status::FORBIDDEN).await;
+            return Box::pin(refuse(app, site, con, req, visit, Status::FORBIDDEN)).await;
         }
         Target::Missing => {
             if !std::mem::replace(&mut visit.fell_back, true) {
@@ -148,7 +158,7 @@ async fn step(
                     return Ok(next);
                 }
             }
-            return refuse(app, site, con, req, visit, Status::NOT_FOUND).await;
+            return Box::pin(refuse(app, site, con, req, visit, Status::NOT_FOUND)).await;
         }
     }
     Ok(Next::Done)
@@ -180,12 +190,9 @@ async fn is_admitted(
     path: &[u8],
     visit: &mut Visit,
 ) -> Result<bool> {
-    // What is a packed form of a guarded file is guarded, too.
-    let stem = [".gz", ".br", ".zst"].iter().find_map(|end| path.strip_suffix(end.as_bytes()));
-    let path = if site.realms.guards(path) { path } else { stem.unwrap_or(path) };
-    if !site.realms.guards(path) {
+    let Some(path) = site.guarded(path) else {
         return Ok(true);
-    }
+    };
     let given = req.header_bytes("authorization");
     match Box::pin(site.realms.admits(path, given)).await? {
         Verdict::Open => Ok(true),

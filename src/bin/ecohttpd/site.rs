@@ -100,7 +100,25 @@ impl Site {
 
     /// Where below the docroot a path of URLs is.
     fn place(&self, path: &[u8]) -> PathBuf {
-        self.docroot.join(OsStr::from_bytes(path.strip_prefix(b"/").unwrap_or(path)))
+        let below = path.strip_prefix(b"/").unwrap_or(path);
+        let mut place = PathBuf::with_capacity(self.docroot.as_os_str().len() + 1 + below.len());
+        place.push(&self.docroot);
+        place.push(OsStr::from_bytes(below));
+        place
+    }
+
+    /// Whether everybody may see `path`.
+    pub(crate) fn is_open(&self, path: &[u8]) -> bool {
+        self.guarded(path).is_none()
+    }
+
+    /// What of `path` takes a password: all of it, or the file that it is a packed form of.
+    pub(crate) fn guarded<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
+        if self.realms.is_empty() {
+            return None;
+        }
+        let stem = [".gz", ".br", ".zst"].iter().find_map(|end| path.strip_suffix(end.as_bytes()));
+        [Some(path), stem].into_iter().flatten().find(|path| self.realms.guards(path))
     }
 
     /// The path that an alias has for `path`.
