@@ -19,12 +19,10 @@ use rustix::net::{
     SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, acceptfrom_with, getsockname, send,
     sendmsg, shutdown, sockopt,
 };
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
 use super::reactor::{Reactor, Way};
+use super::sys;
 
 /// Calls made in a row before other tasks get their turn.
 const TURNS: u8 = 32;
@@ -290,10 +288,7 @@ impl Ticker {
 
     /// Starts or stops it.
     pub(crate) fn set(&self, on: bool) -> io::Result<()> {
-        let second = Timespec { tv_sec: on.into(), tv_nsec: 0 };
-        let spec = Itimerspec { it_interval: second, it_value: second };
-        timerfd_settime(&self.0.fd, TimerfdTimerFlags::empty(), &spec)?;
-        Ok(())
+        sys::set_interval(self.0.fd.as_fd(), on.into())
     }
 
     /// Waits for a tick. It has to be read, or it would not be heard of again.
@@ -310,6 +305,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
     use std::task::{Wake, Waker};
+
+    use rustix::time::Timespec;
 
     use super::*;
 

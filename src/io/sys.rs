@@ -42,6 +42,23 @@ pub(super) fn set_text(
     Ok(())
 }
 
+/// Lets a timer descriptor tick every so many seconds, or no more at 0.
+///
+/// By libc, whose times are those of the C library. What rustix hands over is another layout for musl
+/// on 32-bit MIPS.
+pub(super) fn set_interval(fd: BorrowedFd<'_>, seconds: u8) -> io::Result<()> {
+    // SAFETY: the structure is numbers alone, of which 0 is one. The descriptor is open as long as it
+    // is borrowed, the structure outlives the call, which only reads it, and the null pointer is for
+    // an old value that nobody wants.
+    unsafe {
+        let mut spec: libc::itimerspec = std::mem::zeroed();
+        spec.it_interval.tv_sec = seconds.into();
+        spec.it_value.tv_sec = seconds.into();
+        check(libc::timerfd_settime(fd.as_raw_fd(), 0, &raw const spec, ptr::null_mut()))?;
+    }
+    Ok(())
+}
+
 /// A descriptor that can be read when one of `signals` arrives, which then does nothing else.
 pub(super) fn signal_descriptor(signals: &[c_int]) -> io::Result<OwnedFd> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();

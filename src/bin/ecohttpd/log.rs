@@ -2,11 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write, stderr};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
+use crate::sys;
 use crate::text::{Date, Place, escape};
 
 /// A pipe that can be written to takes this much at once without waiting.
@@ -97,8 +97,7 @@ impl Log {
         escape(&mut line, text.as_bytes(), MOST - NOTE - 1 - prefix.len(), Place::Message);
         line.push('\n');
         let mut out = stderr().lock();
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        if poll(&mut [PollFd::new(&out, PollFlags::OUT)], Some(&now)) != Ok(1) {
+        if !sys::takes_output(out.as_fd()) {
             return self.lose();
         }
         match out.write(line.as_bytes()) {

@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -26,6 +26,16 @@ pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
         check(libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC))?;
         Ok(OwnedFd::from_raw_fd(fd))
     }
+}
+
+/// Whether something can be written without waiting.
+///
+/// By libc, since rustix has a time in this, of another layout than musl's on 32-bit MIPS.
+pub(crate) fn takes_output(fd: BorrowedFd<'_>) -> bool {
+    let mut watched = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the descriptor is open as long as it is borrowed, and there is one structure, which
+    // outlives the call.
+    unsafe { libc::poll(&raw mut watched, 1, 0) == 1 }
 }
 
 /// Makes all descriptors that this process was started with end with it, but for the usual three.
