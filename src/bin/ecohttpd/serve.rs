@@ -276,7 +276,7 @@ async fn apply(
             };
             Environment::of(site, con, req, visit, &script, req.content_length())
         });
-        env.get(name).map(|value| value.to_string_lossy().into_owned())
+        env.get(name).map(|value| String::from_utf8_lossy(value).into_owned())
     };
     let outcome = site.rules.run(stage, &mut var).await;
     for (name, value) in &outcome.headers {

@@ -1,8 +1,9 @@
 //! The variables of CGI/1.1 (RFC 3875, 4.1), as uhttpd sets them.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::CString;
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 use ecohttpd::{Connection, Request};
 
@@ -12,25 +13,30 @@ use crate::site::{Script, Site};
 /// Where scripts look for programs; nothing of our own environment is theirs.
 const PATH: &str = "/sbin:/usr/sbin:/bin:/usr/bin";
 
-/// The environment of a script.
+/// The environment of a script, each variable as `NAME=value`.
 #[derive(Debug, Default)]
-pub(crate) struct Environment(Vec<(String, OsString)>);
+pub(crate) struct Environment(Vec<Vec<u8>>);
 
 impl Environment {
-    fn set(&mut self, name: &str, value: impl AsRef<OsStr>) {
-        self.0.push((name.to_owned(), value.as_ref().to_owned()));
+    fn set(&mut self, name: &str, value: &[u8]) {
+        self.0.push([name.as_bytes(), b"=", value].concat());
     }
 
-    fn set_bytes(&mut self, name: &str, value: &[u8]) {
-        self.set(name, OsStr::from_bytes(value));
+    fn line(&mut self, name: &str) -> Option<&mut Vec<u8>> {
+        self.0.iter_mut().find(|line| value(line, name).is_some())
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_os_str())
+    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find_map(|line| value(line, name))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &OsStr)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_os_str()))
+    /// What `execve(2)` takes.
+    ///
+    /// # Errors
+    ///
+    /// If there is a NUL in it.
+    pub(crate) fn into_lines(self) -> io::Result<Vec<CString>> {
+        self.0.into_iter().map(|line| Ok(CString::new(line)?)).collect()
     }
 
     /// The variables for a request that `script` answers; `length` is that of its body.
@@ -43,45 +49,44 @@ impl Environment {
         length: Option<u64>,
     ) -> Environment {
         let mut env = Environment::default();
-        env.set("PATH", PATH);
-        env.set("GATEWAY_INTERFACE", "CGI/1.1");
-        env.set("SERVER_SOFTWARE", "ecohttpd");
-        env.set("SERVER_PROTOCOL", if req.version() == (1, 0) { "HTTP/1.0" } else { "HTTP/1.1" });
-        env.set("REQUEST_METHOD", req.method());
-        env.set("REQUEST_URI", visit.uri.as_deref().unwrap_or(req.raw_path()));
-        env.set("QUERY_STRING", req.query_string());
-        env.set_bytes("SCRIPT_NAME", &script.name);
-        env.set("SCRIPT_FILENAME", &script.path);
-        env.set("DOCUMENT_ROOT", &site.docroot);
-        env.set("REDIRECT_STATUS", visit.redirect_status.to_string());
+        env.set("PATH", PATH.as_bytes());
+        env.set("GATEWAY_INTERFACE", b"CGI/1.1");
+        env.set("SERVER_SOFTWARE", b"ecohttpd");
+        env.set("SERVER_PROTOCOL", if req.version() == (1, 0) { b"HTTP/1.0" } else { b"HTTP/1.1" });
+        env.set("REQUEST_METHOD", req.method().as_bytes());
+        env.set("REQUEST_URI", visit.uri.as_deref().unwrap_or(req.raw_path()).as_bytes());
+        env.set("QUERY_STRING", req.query_string().as_bytes());
+        env.set("SCRIPT_NAME", &script.name);
+        env.set("SCRIPT_FILENAME", script.path.as_os_str().as_bytes());
+        env.set("DOCUMENT_ROOT", site.docroot.as_os_str().as_bytes());
+        env.set("REDIRECT_STATUS", visit.redirect_status.to_string().as_bytes());
         if !script.info.is_empty() {
-            env.set_bytes("PATH_INFO", &script.info);
+            env.set("PATH_INFO", &script.info);
             let docroot = site.docroot.as_os_str().as_bytes();
-            env.set_bytes("PATH_TRANSLATED", &[docroot, &script.info].concat());
+            env.set("PATH_TRANSLATED", &[docroot, &script.info].concat());
         }
         if con.is_tls() {
-            env.set("HTTPS", "on");
+            env.set("HTTPS", b"on");
         }
         env.ends(con.local_addr(), con.remote_addr(), req);
         if let Some((user, password)) = &visit.credentials {
-            env.set("AUTH_TYPE", "Basic");
-            env.set("REMOTE_USER", user);
+            env.set("AUTH_TYPE", b"Basic");
+            env.set("REMOTE_USER", user.as_bytes());
             // uhttpd's own, by which LuCI logs in whoever has given a password already.
-            env.set("HTTP_AUTH_USER", user);
-            env.set("HTTP_AUTH_PASS", password);
+            env.set("HTTP_AUTH_USER", user.as_bytes());
+            env.set("HTTP_AUTH_PASS", password.as_bytes());
         }
         if let Some(kind) = req.header_bytes("content-type").filter(|_| !visit.bodiless) {
-            env.set_bytes("CONTENT_TYPE", kind);
+            env.set("CONTENT_TYPE", kind);
         }
         if let Some(length) = length.filter(|_| has_body(req)) {
-            env.set("CONTENT_LENGTH", length.to_string());
+            env.set("CONTENT_LENGTH", length.to_string().as_bytes());
         }
         env.fields(req);
         env
     }
 
     fn ends(&mut self, local: SocketAddr, remote: SocketAddr, req: &Request) {
-        let (local_ip, remote_ip) = (local.ip().to_canonical(), remote.ip().to_canonical());
         // A Unix socket has no addresses; a name there has to be all the same.
         if local.port() == 0 {
             let host = req.host().unwrap_or("");
@@ -89,39 +94,46 @@ impl Environment {
                 Some((name, port)) if !port.ends_with(']') => name,
                 _ => host,
             };
-            self.set("SERVER_NAME", if host.is_empty() { "localhost" } else { host });
-            self.set("SERVER_PORT", "80");
-            self.set("REMOTE_ADDR", "");
+            self.set("SERVER_NAME", if host.is_empty() { b"localhost" } else { host.as_bytes() });
+            self.set("SERVER_PORT", b"80");
+            self.set("REMOTE_ADDR", b"");
             return;
         }
-        self.set("SERVER_NAME", local_ip.to_string());
-        self.set("SERVER_ADDR", local_ip.to_string());
-        self.set("SERVER_PORT", local.port().to_string());
-        self.set("REMOTE_HOST", remote_ip.to_string());
-        self.set("REMOTE_ADDR", remote_ip.to_string());
-        self.set("REMOTE_PORT", remote.port().to_string());
+        let local_ip = local.ip().to_canonical().to_string();
+        let remote_ip = remote.ip().to_canonical().to_string();
+        self.set("SERVER_NAME", local_ip.as_bytes());
+        self.set("SERVER_ADDR", local_ip.as_bytes());
+        self.set("SERVER_PORT", local.port().to_string().as_bytes());
+        self.set("REMOTE_HOST", remote_ip.as_bytes());
+        self.set("REMOTE_ADDR", remote_ip.as_bytes());
+        self.set("REMOTE_PORT", remote.port().to_string().as_bytes());
     }
 
     /// The header as `HTTP_*`, those of a name in one variable (RFC 3875, 4.1.18).
     fn fields(&mut self, req: &Request) {
         // That of the request target comes before that of the header (RFC 9112, 3.2.2).
         if let Some(host) = req.host() {
-            self.set("HTTP_HOST", host);
+            self.set("HTTP_HOST", host.as_bytes());
         }
         for (name, value) in req.headers_bytes() {
             if !is_passed_on(name) {
                 continue;
             }
             let variable = format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));
-            let known = self.0.iter_mut().find(|(n, _)| *n == variable);
-            let Some((_, old)) = known else {
-                self.set_bytes(&variable, value);
-                continue;
-            };
-            let between: &[u8] = if name == "cookie" { b"; " } else { b", " };
-            *old = OsString::from_vec([old.as_bytes(), between, value].concat());
+            match self.line(&variable) {
+                Some(line) => {
+                    line.extend_from_slice(if name == "cookie" { b"; " } else { b", " });
+                    line.extend_from_slice(value);
+                }
+                None => self.set(&variable, value),
+            }
         }
     }
+}
+
+/// The value in a line for the variable `name`, if it is that one.
+fn value<'a>(line: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    line.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
 }
 
 fn has_body(req: &Request) -> bool {

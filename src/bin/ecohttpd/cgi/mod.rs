@@ -54,14 +54,13 @@ pub(crate) async fn answer(
     };
     let _slot = place(&app.scripts, con, site).await?;
     let env = Environment::of(site, con, req, visit, script, length);
-    let process = match Process::spawn(script, &site.docroot, &env, input, &app.orphans) {
+    let process = match Process::spawn(script, &site.docroot, env, input, &app.orphans) {
         Ok(process) => process,
         Err(e) => {
             app.log.line(&format!("{}: cannot be run: {e}", script.path.display()));
             return Err(not_run(&e));
         }
     };
-    drop(env);
     let mut relay =
         Relay::new(con, req, visit.redirect_status, patience(site), body_open, &app.scripts);
     let outcome = Box::pin(relay.run(process)).await;

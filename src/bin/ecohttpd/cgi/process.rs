@@ -1,18 +1,23 @@
 //! A script as a process, in a group of its own; and those that have done their part but not ended.
 
 use std::cell::RefCell;
+use std::ffi::CString;
 use std::fs::File;
 use std::future::poll_fn;
 use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::pin::pin;
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use ecohttpd::Descriptor;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::io::retry_on_intr;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_open, waitpid,
+};
 
 use super::env::Environment;
 use crate::site::Script;
@@ -38,7 +43,7 @@ pub(crate) struct Process {
 /// A process that has not been reaped.
 #[derive(Debug)]
 pub(super) struct Running {
-    child: Child,
+    pid: Pid,
     /// Readable once the process has ended.
     pidfd: Descriptor,
 }
@@ -52,36 +57,35 @@ impl Process {
     pub(crate) fn spawn(
         script: &Script,
         dir: &Path,
-        env: &Environment,
+        env: Environment,
         input: Input,
         orphans: &Rc<Orphans>,
     ) -> io::Result<Process> {
-        let mut command = match &script.interpreter {
-            Some(interpreter) => {
-                let mut command = Command::new(interpreter);
-                command.arg(&script.path);
-                command
+        let path = |path: &Path| CString::new(path.as_os_str().as_bytes());
+        let mut args = Vec::new();
+        if let Some(interpreter) = &script.interpreter {
+            args.push(path(interpreter)?);
+        }
+        args.push(path(&script.path)?);
+        let (stdin, ours) = match input {
+            Input::None => (File::open("/dev/null")?.into(), None),
+            Input::Pipe => {
+                pipe_with(PipeFlags::CLOEXEC).map(|(read, write)| (read, Some(write)))?
             }
-            None => Command::new(&script.path),
+            Input::File(file) => (file.into(), None),
         };
-        command.current_dir(dir).env_clear().envs(env.iter()).process_group(0);
-        command.stdin(match input {
-            Input::None => Stdio::null(),
-            Input::Pipe => Stdio::piped(),
-            Input::File(file) => file.into(),
-        });
-        command.stdout(Stdio::piped()).stderr(Stdio::inherit());
-        sys::unblock_signals(&mut command);
-        let mut child = command.spawn()?;
-        let mut watched = || -> io::Result<_> {
-            let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-            let stdin = child.stdin.take().map(Descriptor::new).transpose()?;
-            let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-            Ok((Descriptor::new(pidfd)?, stdin, Descriptor::new(stdout)?))
+        let (output, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+        let env = env.into_lines()?;
+        let pid = sys::spawn(&args, &env, &path(dir)?, stdin.as_fd(), stdout.as_fd())?;
+        // They are the script's; and whatever has not come yet ends with it.
+        drop((stdin, stdout));
+        let watched = || -> io::Result<_> {
+            let pidfd = Descriptor::new(pidfd_open(pid, PidfdFlags::empty())?)?;
+            Ok((pidfd, ours.map(Descriptor::new).transpose()?, Descriptor::new(output)?))
         };
         match watched() {
             Ok((pidfd, stdin, stdout)) => Ok(Process {
-                child: Some(Running { child, pidfd }),
+                child: Some(Running { pid, pidfd }),
                 stdin,
                 stdout,
                 orphans: orphans.clone(),
@@ -89,8 +93,8 @@ impl Process {
             }),
             Err(e) => {
                 // It cannot be waited for but here, and it will not be long.
-                let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
-                let _ = child.wait();
+                let _ = kill_process_group(pid, Signal::KILL);
+                let _ = retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
                 Err(e)
             }
         }
@@ -103,12 +107,18 @@ impl Process {
 }
 
 impl Running {
+    /// Reaps it, if it has ended.
+    fn reap(&self) -> io::Result<Option<WaitStatus>> {
+        let ended = retry_on_intr(|| waitpid(Some(self.pid), WaitOptions::NOHANG))?;
+        Ok(ended.map(|(_, status)| status))
+    }
+
     /// Waits for the end of the process, not of those that it started itself. It is then reaped,
     /// and its number may become somebody else's.
-    pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
+    pub(super) async fn ended(&mut self) -> io::Result<WaitStatus> {
         loop {
             self.pidfd.readable().await;
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.reap()? {
                 return Ok(status);
             }
             // Heard of it before it was quite over.
@@ -123,15 +133,15 @@ impl Drop for Process {
             return;
         };
         if !self.released {
-            let _ = kill_process_group(Pid::from_child(&running.child), Signal::KILL);
+            let _ = kill_process_group(running.pid, Signal::KILL);
         }
         self.orphans.take(running);
     }
 }
 
 /// Whether a process was ended by a signal, so that its answer is not to be taken for whole.
-pub(crate) fn was_killed(status: ExitStatus) -> Option<i32> {
-    status.signal()
+pub(crate) fn was_killed(status: WaitStatus) -> Option<i32> {
+    status.terminating_signal()
 }
 
 /// Processes that nobody waits for but to reap them.
@@ -142,8 +152,8 @@ pub(crate) struct Orphans {
 }
 
 impl Orphans {
-    fn take(&self, mut running: Running) {
-        if matches!(running.child.try_wait(), Ok(None)) {
+    fn take(&self, running: Running) {
+        if matches!(running.reap(), Ok(None)) {
             self.processes.borrow_mut().push(running);
             let reaper = self.reaper.borrow_mut().take();
             if let Some(reaper) = reaper {
@@ -160,7 +170,7 @@ impl Orphans {
                 match pin!(running.pidfd.readable()).poll(cx) {
                     Poll::Pending => true,
                     // What cannot be waited for is not ours any more.
-                    Poll::Ready(()) => matches!(running.child.try_wait(), Ok(None)),
+                    Poll::Ready(()) => matches!(running.reap(), Ok(None)),
                 }
             });
             Poll::<()>::Pending

@@ -7,9 +7,9 @@
 use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
-use std::process::ExitStatus;
 
 use ecohttpd::{Connection, Error, Request, Result, Status, Timer};
+use rustix::process::WaitStatus;
 use smol::future::or;
 
 use super::head::{self, Head};
@@ -42,7 +42,7 @@ pub(crate) enum Outcome {
 enum Event {
     /// The script has said something, or all.
     Output(io::Result<usize>),
-    Ended(io::Result<ExitStatus>),
+    Ended(io::Result<WaitStatus>),
     /// There is some more of the request's body, or no more.
     Body(Result<usize>),
     /// The script has read some of it.
@@ -357,7 +357,7 @@ impl<'a> Relay<'a> {
     async fn finish(
         &mut self,
         mut process: Process,
-        mut exit: Option<ExitStatus>,
+        mut exit: Option<WaitStatus>,
     ) -> Result<Outcome> {
         if let Some(running) = &mut process.child {
             // It has closed its output, and so is about to end, or else has gone to the background.
