@@ -67,18 +67,6 @@ pub(crate) fn detach() -> io::Result<()> {
     Ok(())
 }
 
-/// Becomes another user for good, with the groups that the user has.
-pub(crate) fn become_user(name: &str, uid: u32, gid: u32) -> io::Result<()> {
-    let name = CString::new(name)?;
-    // SAFETY: `name` is a C string that outlives the call; the others take plain numbers.
-    unsafe {
-        check(libc::initgroups(name.as_ptr(), gid))?;
-        check(libc::setgid(gid))?;
-        check(libc::setuid(uid))?;
-    }
-    Ok(())
-}
-
 /// Starts a program in a process group of its own, in the directory `dir`, with all signals to be
 /// heard though some are blocked here, and with nothing of ours but standard error. Its path is the
 /// first of its arguments.

@@ -2,8 +2,10 @@
 
 use std::io;
 
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
 use crate::accounts;
-use crate::sys;
 
 /// A user of this system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +37,29 @@ impl User {
 
     /// Gives up all that this process may do beyond what the user may.
     pub(crate) fn become_it(&self) -> io::Result<()> {
-        sys::become_user(&self.name, self.uid, self.gid)
+        let mut groups = vec![Gid::from_raw(self.gid)];
+        match accounts::read("/etc/group".as_ref()) {
+            Ok(text) => {
+                let text = String::from_utf8_lossy(&text);
+                groups.extend(text.lines().filter_map(|line| self.group(line)).map(Gid::from_raw));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        // There is no other thread, of which the C library's own ways would have to think.
+        set_thread_groups(&groups)?;
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        set_thread_res_gid(gid, gid, gid)?;
+        set_thread_res_uid(uid, uid, uid)?;
+        Ok(())
+    }
+
+    /// `name:password:gid:user,user`, if it is a group that the user is in.
+    fn group(&self, line: &str) -> Option<u32> {
+        let mut fields = line.split(':');
+        let gid = fields.nth(2)?.parse().ok()?;
+        let mut members = fields.next()?.split(',');
+        (gid != self.gid && members.any(|name| name == self.name)).then_some(gid)
     }
 }
 
@@ -51,6 +75,18 @@ mod tests {
             assert_eq!(User::named(name).unwrap_err(), "there is no such user", "{name}");
         }
         assert_eq!(User::of("u:x:5", "u"), None);
+        let user = User::of("u:x:5:6:", "u").unwrap();
+        for (line, group) in [
+            ("g:x:7:u", Some(7)),
+            ("g:x:8:a,u,b", Some(8)),
+            ("g:x:6:u", None),
+            ("g:x:9:uu,a", None),
+            ("u:x:9:", None),
+            ("g:x:-1:u", None),
+            ("g:x", None),
+        ] {
+            assert_eq!(user.group(line), group, "{line}");
+        }
         assert_eq!(User::of("u:x:-5:6:", "u"), None);
     }
 }
