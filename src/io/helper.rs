@@ -5,8 +5,9 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
-use std::thread;
 use std::time::Duration;
+
+use super::sys;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -87,8 +88,7 @@ pub async fn unblock<T: Send + 'static>(
 fn hand_over(job: Job) -> io::Result<()> {
     let mut queue = lock(&QUEUE);
     if !queue.running {
-        let thread = thread::Builder::new().name("ecohttpd-disk".into()).stack_size(STACK);
-        thread.spawn(work)?;
+        sys::start_thread(c"ecohttpd-disk", STACK, work)?;
         queue.running = true;
     }
     queue.jobs.push_back(job);
@@ -115,6 +115,8 @@ fn work() {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     fn threads() -> usize {

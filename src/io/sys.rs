@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -57,6 +58,52 @@ pub(super) fn set_interval(fd: BorrowedFd<'_>, seconds: u8) -> io::Result<()> {
         check(libc::timerfd_settime(fd.as_raw_fd(), 0, &raw const spec, ptr::null_mut()))?;
     }
     Ok(())
+}
+
+/// Starts a thread called `name`, with `stack` bytes for its stack, that nobody waits for.
+///
+/// That of std is 10 KB of code on MIPS, most of it for what a thread leaves behind.
+pub(super) fn start_thread(name: &'static CStr, stack: usize, work: fn()) -> io::Result<()> {
+    /// What the thread is to do, on the heap while it is handed over.
+    struct Start(&'static CStr, fn());
+
+    extern "C" fn run(start: *mut c_void) -> *mut c_void {
+        // SAFETY: the pointer is that of the box below, which whoever has started the thread has let
+        // go of.
+        let Start(name, work) = *unsafe { Box::from_raw(start.cast::<Start>()) };
+        // SAFETY: it copies 16 bytes at most of a C string that is always there. The other arguments
+        // are not looked at.
+        unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+        work();
+        ptr::null_mut()
+    }
+
+    let says = |result: c_int| match result {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    };
+    let start = Box::into_raw(Box::new(Start(name, work))).cast::<c_void>();
+    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let attr = attributes.as_mut_ptr();
+    // SAFETY: the attributes are made before they are used, and given up once. The box is the
+    // thread's where that has started, and ours again where it has not.
+    unsafe {
+        if let Err(e) = says(libc::pthread_attr_init(attr)) {
+            drop(Box::from_raw(start.cast::<Start>()));
+            return Err(e);
+        }
+        let started = says(libc::pthread_attr_setstacksize(attr, stack))
+            .and_then(|()| {
+                says(libc::pthread_attr_setdetachstate(attr, libc::PTHREAD_CREATE_DETACHED))
+            })
+            .and_then(|()| says(libc::pthread_create(thread.as_mut_ptr(), attr, run, start)));
+        libc::pthread_attr_destroy(attr);
+        if started.is_err() {
+            drop(Box::from_raw(start.cast::<Start>()));
+        }
+        started
+    }
 }
 
 /// A descriptor that can be read when one of `signals` arrives, which then does nothing else.

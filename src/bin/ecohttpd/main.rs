@@ -1,5 +1,7 @@
 //! The launcher: uhttpd's command line over the public API of the library.
 
+#![cfg_attr(not(test), no_main)]
+
 mod access;
 mod accounts;
 mod address;
@@ -33,32 +35,38 @@ mod turn;
 mod url;
 mod user;
 
-use std::env;
-use std::io::{self, Write};
-use std::process::ExitCode;
+use std::ffi::OsString;
+
+use rustix::io::retry_on_intr;
 
 use crate::args::{Action, CommandLine};
 use crate::log::Log;
 use crate::report::Report;
 use crate::site::Site;
 
-/// The exit code for what cannot be followed.
+/// The exit code of what has been done.
+const SUCCESS: u8 = 0;
+
+/// That of what could not be done.
+const FAILURE: u8 = 1;
+
+/// That of what cannot be followed.
 const USAGE: u8 = 2;
 
-fn main() -> ExitCode {
-    sys::say_where_it_dies();
+/// Follows the words that it was started with, of which the first is its own name; the exit code.
+fn begin(words: Vec<OsString>) -> u8 {
     let log = Log::stderr();
     let mut report = Report::default();
-    let line = CommandLine::new(env::args_os().skip(1));
+    let line = CommandLine::new(words.iter().skip(1).cloned());
     let args = match line.parse(&mut report) {
         Action::Serve(args) => args,
         Action::Print(text) => return print(&text),
         #[cfg(feature = "tls")]
-        Action::SelfSigned => return self_signed::run(env::args_os().skip(1), &log),
+        Action::SelfSigned => return self_signed::run(words.into_iter().skip(1), &log),
         #[cfg(not(feature = "tls"))]
         Action::SelfSigned => {
             log.line("--self-signed: it takes a build with the feature tls");
-            return USAGE.into();
+            return USAGE;
         }
     };
     let site = Site::load(&args, &mut report);
@@ -69,20 +77,24 @@ fn main() -> ExitCode {
     report.say(&log);
     if !report.mistakes.is_empty() {
         log.line("Try 'ecohttpd --help'.");
-        return USAGE.into();
+        return USAGE;
     }
     if args.check {
-        return ExitCode::SUCCESS;
+        return SUCCESS;
     }
     match run::run(line, *args, site, log) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(run::Said) => ExitCode::FAILURE,
+        Ok(()) => SUCCESS,
+        Err(run::Said) => FAILURE,
     }
 }
 
-fn print(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+fn print(text: &str) -> u8 {
+    let mut left = text.as_bytes();
+    while !left.is_empty() {
+        match retry_on_intr(|| rustix::io::write(rustix::stdio::stdout(), left)) {
+            Ok(n) => left = left.get(n..).unwrap_or_default(),
+            Err(_) => return FAILURE,
+        }
     }
+    SUCCESS
 }

@@ -8,13 +8,13 @@ mod x509;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::SystemTime;
 
 use lexopt::prelude::*;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 
+use crate::FAILURE;
 use crate::log::Log;
 use crate::report::Report;
 use names::Names;
@@ -34,18 +34,18 @@ struct Order {
 }
 
 /// Follows a command line that has `--self-signed` in it.
-pub(crate) fn run(words: impl IntoIterator<Item = OsString>, log: &Log) -> ExitCode {
+pub(crate) fn run(words: impl IntoIterator<Item = OsString>, log: &Log) -> u8 {
     let mut report = Report::default();
     let Some(order) = parse(words, &mut report) else {
         report.mistakes.iter().for_each(|line| log.line(line));
         log.line("Try 'ecohttpd --help'.");
-        return crate::USAGE.into();
+        return crate::USAGE;
     };
     match make(&order) {
         Ok(said) => crate::print(&said),
         Err(e) => {
             log.line(&e.to_string());
-            ExitCode::FAILURE
+            FAILURE
         }
     }
 }

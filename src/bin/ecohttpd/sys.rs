@@ -2,9 +2,11 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, OsStr, c_char};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
 use std::{io, ptr};
 
@@ -13,6 +15,31 @@ use rustix::process::Pid;
 
 fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Where the C library begins: main(3). That of std would bring 10 KB of code on MIPS for what it does
+/// beside the following.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code, reason = "tests begin elsewhere"))]
+extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
+    let count = usize::try_from(count).unwrap_or(0);
+    // SAFETY: these are so many C strings, as it is with main(3), and stay to the end.
+    let words = (0..count).map(|i| unsafe { CStr::from_ptr(*words.add(i)) });
+    let words = words.map(|word| OsStr::from_bytes(word.to_bytes()).to_owned()).collect();
+    // What is opened must not be taken for one of the usual three.
+    for fd in 0..3 {
+        // SAFETY: F_GETFD takes any number, and open(2) a C string. It takes the lowest number that
+        // is free, which is this one, since those below are open.
+        unsafe {
+            if libc::fcntl(fd, libc::F_GETFD) < 0 {
+                libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+            }
+        }
+    }
+    // SAFETY: to ignore a signal takes no handler. Nobody else is there yet.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    say_where_it_dies();
+    crate::begin(words).into()
 }
 
 /// Takes a descriptor that this process was started with.
@@ -128,7 +155,16 @@ pub(crate) fn spawn(
 ///
 /// It is all that there is to find the cause by in a build for routers, in which a panic has no
 /// message.
-pub(crate) fn say_where_it_dies() {
+fn say_where_it_dies() {
+    /// As large as it takes to say so.
+    static STACK: [AtomicUsize; 2048] = [const { AtomicUsize::new(0) }; 2048];
+    let stack = libc::stack_t {
+        ss_sp: (&raw const STACK).cast_mut().cast(),
+        ss_flags: 0,
+        ss_size: size_of_val(&STACK),
+    };
+    // SAFETY: it can be written to, is there to the end, and for the handler alone.
+    unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) };
     for signal in FATAL {
         // SAFETY: the action is whole: its mask is the empty set of zeros, and the handler is one that
         // takes what SA_SIGINFO hands over. It runs on the stack that is there for it, if there is.
