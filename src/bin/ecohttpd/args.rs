@@ -6,6 +6,7 @@ mod option;
 
 use std::env;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
@@ -13,6 +14,7 @@ use lexopt::prelude::*;
 use crate::access::{Destination, Format};
 use crate::address::Address;
 use crate::report::Report;
+use crate::text::quoted;
 use crate::user::User;
 pub(crate) use help::HELP;
 use option::{Given, Source};
@@ -195,11 +197,22 @@ impl CommandLine {
                         Err(why) => reading.report.mistake(format!("{}: {why}", value.shown())),
                     }
                 }
-                Err(e) => reading.report.mistake(e.to_string()),
+                Err(e) => reading.report.mistake(said(e)),
             }
         }
         reading.check();
         Action::Serve(reading.args)
+    }
+}
+
+/// What lexopt says of a word, with a value between quotes as all texts are.
+pub(crate) fn said(e: lexopt::Error) -> String {
+    match e {
+        lexopt::Error::UnexpectedValue { option, value } => {
+            let value = quoted(value.as_bytes());
+            format!("unexpected argument for option '{option}': {value}")
+        }
+        _ => "it cannot be read".to_owned(), // can't happen: no values are asked for here
     }
 }
 

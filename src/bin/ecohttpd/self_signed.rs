@@ -15,6 +15,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 
 use crate::FAILURE;
+use crate::args::said;
 use crate::log::Log;
 use crate::report::Report;
 use names::Names;
@@ -64,7 +65,7 @@ fn parse(words: impl IntoIterator<Item = OsString>, report: &mut Report) -> Opti
                 continue;
             }
             Err(e) => {
-                wrong(report, "the command line", &e.to_string());
+                wrong(report, "the command line", &said(e));
                 continue;
             }
         };

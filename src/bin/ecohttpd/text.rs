@@ -95,6 +95,13 @@ pub(crate) fn escape(out: &mut String, text: &[u8], most: usize, place: Place) {
     }
 }
 
+/// All of a text between quotes, for a message.
+pub(crate) fn quoted(text: &[u8]) -> String {
+    let mut out = String::from('"');
+    escape(&mut out, text, usize::MAX, Place::Quoted);
+    out + "\""
+}
+
 fn hex(out: &mut String, byte: u8) {
     let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
     out.extend(['\\', 'x', digit(byte >> 4), digit(byte & 15)]);

@@ -3,6 +3,8 @@
 use ecohttpd::Status;
 use memchr::memchr;
 
+use crate::text::quoted;
+
 /// What a head may have, in bytes.
 pub(crate) const MOST: usize = 1 << 14;
 
@@ -108,7 +110,7 @@ impl Head {
 /// What was wrong with a line, and some of the line.
 fn shown(what: &str, line: &[u8]) -> String {
     let line = line.get(..60).unwrap_or(line);
-    format!("{what}: {:?}", String::from_utf8_lossy(line))
+    format!("{what}: {}", quoted(line))
 }
 
 #[cfg(test)]

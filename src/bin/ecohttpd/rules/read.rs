@@ -6,6 +6,7 @@ use super::{Command, Expr, Rules};
 use crate::accounts;
 use crate::json::{self, Json, Node};
 use crate::report::Report;
+use crate::text::quoted;
 
 /// How much is said of one file.
 pub(super) const LINES: usize = 50;
@@ -27,8 +28,8 @@ impl Rules {
 /// A text from the file, as it is quoted.
 pub(super) fn shown(text: &str) -> String {
     match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{:?}...", text.get(..end).unwrap_or("")),
-        None => format!("{text:?}"),
+        Some((end, _)) => quoted(text.get(..end).unwrap_or("").as_bytes()) + "...",
+        None => quoted(text.as_bytes()),
     }
 }
 
@@ -69,7 +70,7 @@ impl Reader<'_> {
                 }
             };
             if programs.is_some() {
-                self.mistake(value.line, &format!("{name:?} is there twice"));
+                self.mistake(value.line, &format!("{} is there twice", shown(name)));
             }
             *programs = Some(self.program(value));
         }

@@ -407,7 +407,7 @@ fn files_that_cannot_be_read_are_mistakes() {
 #[test]
 fn mistakes_are_shown_without_control_characters() {
     let (_, report) = read(&[r#"{"request": [["\u001b[31m\n"]]}"#]);
-    assert_eq!(report.mistakes, [r#"F:1: "\u{1b}[31m\n" is no command"#]);
+    assert_eq!(report.mistakes, [r#"F:1: "\x1b[31m\x0a" is no command"#]);
     let (_, report) = read(&[&format!("{{\"request\": [[\"{}\"]]}}", "é".repeat(500))]);
     assert!(report.mistakes[0].len() < 160, "{report:?}");
 }
