@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, IoSlice};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
+
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::find::{OpenFile, Representation, Transfer, open, open_regular, represent};
 use crate::io::buffer::Buffer;
@@ -248,7 +249,12 @@ impl Connection {
     /// Several ranges, as `multipart/byteranges` (RFC 9110, 14.6).
     async fn send_parts(&mut self, file: &File, size: u64, parts: &[Part]) -> Result {
         let kind = self.response.field("content-type").unwrap_or("").to_owned();
-        let random = || RandomState::new().build_hasher().finish();
+        let random = || {
+            let mut bytes = [0; 8];
+            // Whoever has put one into a file has done so by chance.
+            let _ = getrandom(&mut bytes, GetRandomFlags::NONBLOCK);
+            u64::from_ne_bytes(bytes)
+        };
         let boundary = format!("{:016x}{:016x}", random(), random());
         let head = |part: &Part| {
             let range = content_range(*part, size);
