@@ -27,9 +27,10 @@ struct Queue {
 static QUEUE: Mutex<Queue> = Mutex::new(Queue { jobs: VecDeque::new(), running: false });
 static NEWS: Condvar = Condvar::new();
 
-/// What comes of a job, and who waits for it.
-struct Outcome<T> {
-    value: Option<io::Result<T>>,
+/// Whether a job is over, and who waits for that.
+#[derive(Default)]
+struct Progress {
+    is_over: bool,
     waker: Option<Waker>,
 }
 
@@ -60,12 +61,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub async fn unblock<T: Send + 'static>(
     job: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let outcome = Arc::new(Mutex::new(Outcome { value: None, waker: None }));
+    let outcome = Arc::new(Mutex::new(None));
     let told = outcome.clone();
-    hand_over(Box::new(move || {
+    let job = move || {
         let value = job();
+        *lock(&told) = Some(value);
+    };
+    done(Box::new(job)).await?;
+    let value = lock(&outcome).take();
+    value.unwrap_or_else(|| Err(io::ErrorKind::Interrupted.into())) // can't happen: it is done
+}
+
+/// Waits for a job of any kind.
+async fn done(job: Job) -> io::Result<()> {
+    let progress = Arc::new(Mutex::new(Progress::default()));
+    let told = progress.clone();
+    hand_over(Box::new(move || {
+        job();
         let mut told = lock(&told);
-        told.value = Some(value);
+        told.is_over = true;
         let waker = told.waker.take();
         drop(told);
         if let Some(waker) = waker {
@@ -73,14 +87,12 @@ pub async fn unblock<T: Send + 'static>(
         }
     }))?;
     poll_fn(|cx| {
-        let mut outcome = lock(&outcome);
-        match outcome.value.take() {
-            Some(value) => Poll::Ready(value),
-            None => {
-                outcome.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+        let mut progress = lock(&progress);
+        if progress.is_over {
+            return Poll::Ready(Ok(()));
         }
+        progress.waker = Some(cx.waker().clone());
+        Poll::Pending
     })
     .await
 }
