@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::hint::black_box;
 use std::io;
 use std::rc::Rc;
+
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::accounts::Accounts;
 use crate::basic::credentials;
@@ -264,11 +265,11 @@ fn is_escaped(path: &str) -> bool {
 
 /// The `$1$` hash of `password` with a salt of its own, for a line of the configuration.
 pub(crate) fn hash_md5(password: &str) -> Option<String> {
-    let mut random = RandomState::new().build_hasher().finish();
+    let mut random = [0_u8; 8];
+    getrandom(&mut random, GetRandomFlags::empty()).ok()?;
     let mut setting = String::from("$1$");
-    for _ in 0..8 {
-        setting.push(DIGITS.get((random & 63) as usize).copied()?.into());
-        random >>= 6;
+    for byte in random {
+        setting.push(DIGITS.get(usize::from(byte & 63)).copied()?.into());
     }
     setting.push('$');
     let hash = crypt(&CString::new(password).ok()?, &CString::new(setting.as_str()).ok()?)?;

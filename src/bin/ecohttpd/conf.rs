@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::accounts::{self, Accounts};
 use crate::auth::Realms;
 use crate::report::Report;
+use crate::text::{Place, escape};
 
 /// Whoever has more mistakes has given the wrong file.
 const MOST_MISTAKES: usize = 100;
@@ -148,8 +149,11 @@ fn shown(line: &[u8]) -> String {
     let is_harmless =
         matches!(key, "E404" | "A" | "D" | "P" | "H" | "I") || key.starts_with(['*', '.']);
     let (text, cut) = if is_harmless || rest.is_empty() { (&*line, "") } else { (key, ":...") };
-    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
-    shown.push_str(if text.chars().nth(SHOWN).is_some() { "..." } else { cut });
+    let end = text.char_indices().nth(SHOWN).map(|(end, _)| end);
+    let mut shown = String::new();
+    let start = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
+    escape(&mut shown, start.as_bytes(), usize::MAX, Place::Quoted);
+    shown.push_str(if end.is_some() { "..." } else { cut });
     shown
 }
 
@@ -206,7 +210,7 @@ mod tests {
             (":", &format!("f:3: :: {kinds}")),
             ("prot:me:secret", &format!("f:3: prot:...: {kinds}")),
             (" /prot:me:secret", &format!("f:3:  /prot:...: {kinds}")),
-            ("\u{feff}I:index.html", &format!("f:3: \\u{{feff}}I:...: {kinds}")),
+            ("\u{feff}I:index.html", &format!("f:3: \\xef\\xbb\\xbfI:...: {kinds}")),
             ("/prot", "f:3: /prot: the user is missing"),
             ("/prot:", "f:3: /prot:: the user is missing"),
             ("/prot:secret", "f:3: /prot:...: the password is missing"),
@@ -218,7 +222,7 @@ mod tests {
             ("/prot:m\te:secret", "f:3: /prot:...: it contains a control character"),
             ("/prot:me:se\rcret", "f:3: /prot:...: it contains a control character"),
             ("/prot:me:secr\0et", "f:3: /prot:...: it contains a NUL"),
-            ("\0", "f:3: \\0: it contains a NUL"),
+            ("\0", "f:3: \\x00: it contains a NUL"),
             ("I:", "f:3: I:: this is no name of an index file"),
             ("I:a/b", "f:3: I:a/b: this is no name of an index file"),
             ("I:..", "f:3: I:..: this is no name of an index file"),

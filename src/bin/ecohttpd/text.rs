@@ -77,7 +77,7 @@ pub(crate) fn escape(out: &mut String, text: &[u8], most: usize, place: Place) {
         for c in chunk.valid().chars() {
             match c {
                 '"' | '\\' if place != Place::Message => out.extend(['\\', c]),
-                c if c.is_control() || (place == Place::Word && matches!(c, ' ' | '[' | ']')) => {
+                c if is_unseen(c) || (place == Place::Word && matches!(c, ' ' | '[' | ']')) => {
                     c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| hex(out, b));
                 }
                 c => out.push(c),
@@ -93,6 +93,13 @@ pub(crate) fn escape(out: &mut String, text: &[u8], most: usize, place: Place) {
             }
         }
     }
+}
+
+/// Whether nothing is seen of it but what it does to the text around it, like a mark of the order of
+/// bytes or of the direction of writing.
+fn is_unseen(c: char) -> bool {
+    let marks = ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{206f}'];
+    c.is_control() || c == '\u{feff}' || marks.iter().any(|range| range.contains(&c))
 }
 
 /// All of a text between quotes, for a message.
@@ -131,6 +138,8 @@ mod tests {
             r#"a "b" \ \x0a\x0d\x09\x00\x7f \xff\xc3 \xc2\x85 ä"#
         );
         assert_eq!(escaped(b"a [b]", 1000, Place::Word), r"a\x20\x5bb\x5d");
+        let text = "\u{feff}a\u{202e}b".as_bytes();
+        assert_eq!(escaped(text, 1000, Place::Message), r"\xef\xbb\xbfa\xe2\x80\xaeb");
         assert_eq!(escaped(b"", 0, Place::Quoted), "");
     }
 

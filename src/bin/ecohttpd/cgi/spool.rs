@@ -6,6 +6,7 @@ use std::io::{self, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use ecohttpd::{Connection, Error, Result, Status, unblock};
+use rustix::rand::{GetRandomFlags, getrandom};
 
 /// What is gathered before it is written.
 const BATCH: usize = 1 << 16;
@@ -70,8 +71,9 @@ fn nameless() -> io::Result<File> {
         }
         done => return done,
     }
-    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
-    let path = dir.join(format!("ecohttpd-{random:016x}"));
+    let mut random = [0; 8];
+    getrandom(&mut random, GetRandomFlags::empty())?;
+    let path = dir.join(format!("ecohttpd-{:016x}", u64::from_ne_bytes(random)));
     let file = options.custom_flags(0).create_new(true).open(&path)?;
     std::fs::remove_file(path)?;
     Ok(file)
