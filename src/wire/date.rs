@@ -24,7 +24,8 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
         return None;
     }
     // From March on, so that the day that there may be is the last one.
-    let mut month = "MarAprMayJunJulAugSepOctNovDecJanFeb".find(text.get(8..11)?)? as u32 / 3;
+    let mut months = b"MarAprMayJunJulAugSepOctNovDecJanFeb".chunks(3).zip(0_u32..);
+    let (_, mut month) = months.find(|(name, _)| Some(*name) == text.as_bytes().get(8..11))?;
     if month >= 10 {
         year -= 1;
     }
@@ -38,10 +39,11 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov  6 08:49:37 1994` as the form that is sent.
 fn first_form(text: &str) -> Option<String> {
-    if let Some((weekday, rest)) = text.split_once("day, ") {
+    let (weekday, rest) = text.split_once(',').unwrap_or_default();
+    if let Some(stem) = weekday.strip_suffix("day") {
         let names = ["Mon", "Tues", "Wednes", "Thurs", "Fri", "Satur", "Sun"];
-        let (date, time) = rest.split_once(' ')?;
-        let weekday = names.contains(&weekday).then(|| weekday.get(..3))??;
+        let (date, time) = rest.strip_prefix(' ')?.split_once(' ')?;
+        let weekday = names.contains(&stem).then(|| weekday.get(..3))??;
         let century = if date.get(7..)? < "70" { "20" } else { "19" };
         let parts =
             [weekday, ", ", &date.get(..7)?.replace('-', " "), century, date.get(7..)?, " "];

@@ -46,8 +46,7 @@ impl Https {
 pub(crate) fn elsewhere(site: &Site, con: &Connection, req: &Request) -> Option<String> {
     let asked = con.server_name()?;
     let (_, url) = site.redirect_hosts.iter().find(|(host, _)| host.eq_ignore_ascii_case(asked))?;
-    let scheme = url.find("://").map_or(0, |i| i + 3);
-    let (_, path) = url.get(scheme..)?.split_once('/').unwrap_or_default();
+    let (_, path) = behind_scheme(url).unwrap_or(url).split_once('/').unwrap_or_default();
     // A URL that names a host only stands for all that is on it.
     Some(match path {
         "" => format!("{}{}", url.trim_end_matches('/'), origin_form(req.raw_path())),
@@ -63,12 +62,18 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// What follows `://`.
+fn behind_scheme(url: &str) -> Option<&str> {
+    let end = url.as_bytes().windows(3).position(|it| it == b"://")?;
+    url.get(end + 3..)
+}
+
 /// The path and query of a request target, which may be a whole URL.
 fn origin_form(target: &str) -> Cow<'_, str> {
     if target.starts_with('/') {
         return target.into();
     }
-    let rest = target.split_once("://").map_or("", |(_, rest)| rest);
+    let rest = behind_scheme(target).unwrap_or_default();
     match rest.find(['/', '?']).and_then(|i| rest.get(i..)) {
         Some(rest) if rest.starts_with('/') => rest.into(),
         Some(query) => format!("/{query}").into(),

@@ -180,8 +180,8 @@ fn date(seconds: i64) -> String {
     let text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     // Sun, 22 Nov 2026 22:39:11 GMT
     let part = |range| text.get(range).unwrap_or("");
-    let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let month = months.find(part(8..11)).unwrap_or(0) / 3 + 1;
+    let mut months = b"JanFebMarAprMayJunJulAugSepOctNovDec".chunks(3);
+    let month = months.position(|name| name == part(8..11).as_bytes()).unwrap_or(0) + 1;
     let zero = if month < 10 { "0" } else { "" };
     let date = [part(12..16), "-", zero, &month.to_string(), "-", part(5..7)];
     [&date.concat(), "T", part(17..25), "Z"].concat()
