@@ -1,7 +1,6 @@
 //! How many may do something at once, and who is next.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
@@ -11,7 +10,7 @@ pub(crate) struct Slots {
     most: Cell<usize>,
     taken: Cell<usize>,
     /// Those who wait, each under a number of its own.
-    waiting: RefCell<VecDeque<(u32, Waker)>>,
+    waiting: RefCell<Vec<(u32, Waker)>>,
     last: Cell<u32>,
 }
 
@@ -59,7 +58,7 @@ impl Slots {
                     let number = self.last.get().wrapping_add(1);
                     self.last.set(number);
                     ticket.number = Some(number);
-                    waiting.push_back((number, cx.waker().clone()));
+                    waiting.push((number, cx.waker().clone()));
                 }
             }
             Poll::Pending
@@ -105,7 +104,7 @@ impl Drop for Ticket<'_> {
         };
         let waiting = &self.slots.waiting;
         let left = waiting.borrow().iter().position(|(n, _)| *n == number);
-        let gone = left.and_then(|i| waiting.borrow_mut().remove(i));
+        let gone = left.map(|i| waiting.borrow_mut().remove(i));
         drop(gone);
         self.slots.wake();
     }

@@ -1,7 +1,6 @@
 //! Work for the helper thread that is done one piece at a time, in the order in which it was asked for.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,7 +10,7 @@ type Job<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// Those who wait for their turn. The first of them has it.
 pub(crate) struct Turns<T> {
-    queue: RefCell<VecDeque<(u32, Option<Waker>)>>,
+    queue: RefCell<Vec<(u32, Option<Waker>)>>,
     next: Cell<u32>,
     /// What was begun last. It may outlive the turn it was begun in, since the helper thread goes on
     /// with it where nobody waits for it any more.
@@ -33,11 +32,11 @@ impl<T> Turns<T> {
     pub(crate) async fn take(self: Rc<Self>) -> Turn<T> {
         let id = self.next.get();
         self.next.set(id.wrapping_add(1));
-        self.queue.borrow_mut().push_back((id, None));
+        self.queue.borrow_mut().push((id, None));
         let turn = Turn { turns: self, id };
         poll_fn(|cx| {
             let mut queue = turn.turns.queue.borrow_mut();
-            if queue.front().is_some_and(|(first, _)| *first == id) {
+            if queue.first().is_some_and(|(first, _)| *first == id) {
                 return Poll::Ready(());
             }
             let mut waker = Some(cx.waker().clone());
@@ -83,9 +82,9 @@ impl<T> Drop for Turn<T> {
     fn drop(&mut self) {
         let mut queue = self.turns.queue.borrow_mut();
         let at = queue.iter().position(|(id, _)| *id == self.id);
-        let gone = at.and_then(|at| queue.remove(at));
+        let gone = at.map(|at| queue.remove(at));
         let first = match at {
-            Some(0) => queue.front_mut().and_then(|(_, waker)| waker.take()),
+            Some(0) => queue.first_mut().and_then(|(_, waker)| waker.take()),
             _ => None,
         };
         drop(queue);
