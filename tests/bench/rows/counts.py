@@ -1,0 +1,51 @@
+"""System calls and instructions."""
+
+import os
+import re
+
+from bench import Bound, Line, OURS, STATIC, UNCACHED, row
+import client
+from counts import Counter
+from processes import Failure, Process, free_port
+from servers import OUT
+import wrk
+
+
+@row('calls')
+def calls(bench):
+    servers = bench.pick('plain', UNCACHED, 'lighttpd', 'nginx', 'raw', 'raw-file')
+    for connections, most, uncached in ((50, 2.5, 4.1), (1, 5, 6)):
+        def count(process):
+            with Counter(process) as counter:
+                requests = wrk.run(process, connections=connections)
+            return [counter.calls / requests]
+
+        what = 'one connection' if connections == 1 else f'{connections} connections'
+        yield Line(f'calls-{connections}', f'system calls for a 1 KiB file, {what}', '',
+                   bench.each('plain', servers, count), [Bound(most), Bound(uncached, of=UNCACHED)])
+
+
+def callgrind(server, kind, requests):
+    port, out = free_port(), os.path.join(OUT, f'{server.name}.callgrind')
+    argv = ['valgrind', '--tool=callgrind', f'--callgrind-out-file={out}', *server.argv(kind, port)]
+    with Process(server.name, argv, port, os.path.join(OUT, f'{server.name}.valgrind.log')) as process:
+        with client.connect(port, client.tls_context() if kind == 'tls' else None) as s:
+            for _ in range(requests):
+                client.get(s)
+    with open(out) as f:
+        return int(re.search(r'(?m)^(?:totals|summary): (\d+)', f.read())[1])
+
+
+@row('instructions')
+def instructions(bench):
+    count = 200
+    for kind, names in (('plain', (UNCACHED, 'lighttpd', 'raw', 'raw-file')), ('tls', ('lighttpd',))):
+        values = {}
+        for server in bench.pick(kind, *names):
+            if server.name != OURS and server in bench.extra:
+                continue
+            # What the start took is in both.
+            once, twice = (callgrind(server, kind, n) for n in (count, 2 * count))
+            values[server.name] = [(twice - once) / count]
+        yield Line('instructions' if kind == 'plain' else 'tls-instructions',
+                   f'user instructions for a 1 KiB file{", TLS" if kind == "tls" else ""}, one connection', '', values)
