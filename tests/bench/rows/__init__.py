@@ -1,3 +1,3 @@
 """The rows, in the order of the table."""
 
-from rows import files, tls, forms, memory, crowds, counts  # noqa: F401
+from rows import files, tls, forms, memory, crowds, counts, mipsel  # noqa: F401

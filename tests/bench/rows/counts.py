@@ -1,12 +1,12 @@
-"""System calls and instructions."""
+"""System calls and instructions on this machine."""
 
 import os
 import re
 
-from bench import Bound, Line, OURS, STATIC, UNCACHED, row
+from bench import Bound, Line, OURS, UNCACHED, row
 import client
 from counts import Counter
-from processes import Failure, Process, free_port
+from processes import Process, free_port
 from servers import OUT
 import wrk
 
