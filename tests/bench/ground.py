@@ -46,30 +46,44 @@ def install(wanted):
             subprocess.run([*sudo, 'rm', '-f', policy], check=True)
 
 
-def build(binary):
-    """The release build, unless another binary is measured, and what the benchmark has of its own."""
+def release(binary):
+    """The release build of the launcher, unless another binary is to be measured."""
     os.makedirs(OUT, exist_ok=True)
-    targets = ['--example', 'formdata'] + ([] if binary else ['--bin', 'ecohttpd'])
+    if binary:
+        return os.path.abspath(binary)
+    cargo('--bin', 'ecohttpd')
+    return os.path.join(ROOT, 'target/release/ecohttpd')
+
+
+def cargo(*target):
     try:
-        subprocess.run(['cargo', 'build', '-q', '--release', *targets], cwd=ROOT, check=True)
-        compiled('raw.c', 'raw')
-        compiled('count.c', 'count.so', '-shared', '-fPIC')
+        subprocess.run(['cargo', 'build', '-q', '--release', *target], cwd=ROOT, check=True)
     except subprocess.CalledProcessError as e:
         raise Failure(str(e)) from None
-    return binary or os.path.join(ROOT, 'target/release/ecohttpd')
+
+
+def helpers():
+    """What the benchmark has of its own."""
+    cargo('--example', 'formdata')
+    compiled('raw.c', 'raw')
+    compiled('count.c', 'count.so', '-shared', '-fPIC')
 
 
 def compiled(source, name, *flags):
     """A C file of this folder as a program or library below target/bench."""
     out = os.path.join(OUT, name)
-    subprocess.run(['cc', '-O2', '-Wall', *flags, '-o', out, os.path.join(HERE, source)], check=True)
-    return out
+    try:
+        subprocess.run(['cc', '-O2', '-Wall', *flags, '-o', out, os.path.join(HERE, source)], check=True)
+    except subprocess.CalledProcessError as e:
+        raise Failure(str(e)) from None
 
 
-def docroot():
+def docroot(*names):
+    """The files and scripts that are served: those of the names, or all."""
     os.makedirs(f'{www()}/cgi-bin', exist_ok=True)
     block = b'0123456789abcde\n' * 64
-    for name, size in FILES.items():
+    for name in names or FILES:
+        size = FILES[name]
         path = f'{www()}/{name}'
         if not os.path.exists(path) or os.path.getsize(path) != size:
             with open(path, 'wb') as f:
