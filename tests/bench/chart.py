@@ -3,7 +3,9 @@
 import math
 from xml.sax.saxutils import escape
 
-LEFT, WIDTH, STEP, MOST = 430, 420, 24, 2
+from bench import OURS, number
+
+LEFT, WIDTH, STEP, MOST = 300, 420, 24, 2
 MET, MISSED, LINES = '#3a7d44', '#c0392b', ('#1f4e79', '#c77c11', '#6b3fa0', '#2a9d8f', '#666666', '#a0522d')
 
 
@@ -27,7 +29,7 @@ def bars(lines, top):
         for verdict in row.verdicts:
             bound = verdict.bound
             label = row.key + (f' × {bound.against}' if bound.against else '')
-            label += '' if bound.of == 'ecohttpd' else f' ({bound.of})'
+            label += '' if bound.of == OURS else f' ({bound.of})'
             end = share(verdict.value, bound.most)
             colour = MET if verdict.met else MISSED
             out.append(text(LEFT - 8, y + 12, f'{label} ≤ {bound.most:g}', 'end'))
@@ -36,7 +38,7 @@ def bars(lines, top):
                 out.append(line(share(verdict.low, bound.most), y + 7, share(verdict.high, bound.most), y + 7,
                                 '#111', ' stroke-width="3"'))
             beyond = ' →' if end == LEFT + WIDTH else ''
-            out.append(text(LEFT + WIDTH + 8, y + 12, f'{verdict.value:.2f}{beyond}'))
+            out.append(text(LEFT + WIDTH + 8, y + 12, number(verdict.value) + beyond))
             y += STEP
     middle = LEFT + WIDTH / MOST
     if y > top:
@@ -48,6 +50,7 @@ def bars(lines, top):
 def curve(title, unit, points, top):
     """Cost over number, both logarithmic; what is linear is parallel to the dashed line."""
     height = 260
+    points = {name: [(n, cost * 1e6) for n, cost in found] for name, found in points.items()}
     every = [point for found in points.values() for point in found]
     if not every:
         return [], top
@@ -59,15 +62,16 @@ def curve(title, unit, points, top):
         x = LEFT + WIDTH * math.log10(n) / math.log10(most_n)
         return x, top + 30 + height * (1 - math.log10(cost / low) / decades)
 
-    out = [text(LEFT, top + 14, f'{unit} of N {title}')]
+    out = [text(LEFT, top + 14, f'{unit} of N {title}, of all together')]
     n = 1
     while n <= most_n:
         x, _ = at(n, low)
         out += [line(x, top + 30, x, top + 30 + height, '#ddd'), text(x, top + 48 + height, f'{n:,}', 'middle')]
         n *= 10
-    out += [text(LEFT - 8, at(1, cost)[1] + 4, f'{cost:.2g}', 'end') for cost in (low, high)]
+    out += [text(LEFT - 8, at(1, cost)[1] + 4, f'{cost:,.0f}', 'end') for cost in (low, high)]
     first, last = at(most_n / (high / low), low) if high / low < most_n else at(1, high / most_n), at(most_n, high)
-    out.append(line(*first, *last, '#999', ' stroke-dasharray="4 3"'))
+    out += [line(*first, *last, '#999', ' stroke-dasharray="4 3"'),
+            text(last[0] - 4, last[1] - 4, 'linear', 'end', ' fill="#777"')]
     for i, (name, found) in enumerate(points.items()):
         path = ' '.join(f'{x:.1f},{y:.1f}' for x, y in (at(*point) for point in found))
         colour = LINES[i % len(LINES)]

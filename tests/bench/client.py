@@ -30,7 +30,8 @@ def connect(port, context=None, session=None):
 
 
 def request(path, close=False):
-    return f'GET {path} HTTP/1.1\r\nHost: localhost\r\n{"Connection: close" if close else "Accept: */*"}\r\n\r\n'.encode()
+    field = 'Connection: close' if close else 'Accept: */*'
+    return f'GET {path} HTTP/1.1\r\nHost: localhost\r\n{field}\r\n\r\n'.encode()
 
 
 def read_head(s):

@@ -16,7 +16,8 @@ PACKAGES = {
 FILES = {'1k.txt': 1 << 10, '100k.bin': 100 << 10, '1m.bin': 1 << 20, '512m.bin': 512 << 20}
 SCRIPTS = {
     'hello': "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\nHello\\n'\n",
-    'discard': "#!/bin/sh\ncat >/dev/null\nprintf 'Content-Type: text/plain\\r\\n\\r\\n%s bytes\\n' \"$CONTENT_LENGTH\"\n",
+    'discard': "#!/bin/sh\ncat >/dev/null\n"
+               "printf 'Content-Type: text/plain\\r\\n\\r\\n%s bytes\\n' \"$CONTENT_LENGTH\"\n",
     'wait': f"#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n%s\\n' '{SCRIPT_WAITS}'\nexec sleep 0.5\n",
 }
 
@@ -33,7 +34,8 @@ def install(wanted):
     policy = '/usr/sbin/policy-rc.d'
     own = not os.path.exists(policy)
     if own:
-        subprocess.run([*sudo, 'install', '-m', '755', '/dev/stdin', policy], input=b'#!/bin/sh\nexit 101\n', check=True)
+        subprocess.run([*sudo, 'install', '-m', '755', '/dev/stdin', policy], input=b'#!/bin/sh\nexit 101\n',
+                       check=True)
     try:
         apt = [*sudo, *environment, 'apt-get', '-qq', '-o', 'DPkg::Lock::Timeout=300']
         subprocess.run([*apt, 'update'], check=True)

@@ -7,7 +7,8 @@ import subprocess
 import time
 
 TICKS = os.sysconf('SC_CLK_TCK')
-SERVER_CORE, LOAD_CORE = 0, 1
+# One for the servers and one for the load, where there are two.
+CORES = sorted(os.sched_getaffinity(0))[:2]
 PATIENCE = 20
 
 
@@ -21,28 +22,19 @@ def free_port():
         return s.getsockname()[1]
 
 
-def cores():
-    return os.sched_getaffinity(0)
-
-
 def pin_load():
-    """Leaves SERVER_CORE to the servers, where there are two."""
-    if len(cores()) > 1:
-        os.sched_setaffinity(0, {LOAD_CORE})
+    os.sched_setaffinity(0, CORES[-1:])
 
 
 def pin_server():
-    if os.cpu_count() > 1:
-        os.sched_setaffinity(0, {SERVER_CORE})
+    os.sched_setaffinity(0, CORES[:1])
 
 
 class Process:
     """A server that listens at `port`, with whatever processes it has."""
 
-    def __init__(self, name, argv, port, log, autoreap=False):
+    def __init__(self, name, argv, port, log):
         self.name, self.port, self.log = name, port, log
-        # Whether its children are waited for by nobody, so that their CPU time is in no sum.
-        self.autoreap = autoreap
         with open(log, 'wb') as out:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                             preexec_fn=pin_server, start_new_session=True)
@@ -77,6 +69,12 @@ class Process:
         except FileNotFoundError:
             pass
         return found
+
+    def disowns(self):
+        """Whether it waits for no child, so that their CPU time is in no sum of the kernel's."""
+        with open(f'/proc/{self.process.pid}/status') as f:
+            ignored = next(int(line.split()[1], 16) for line in f if line.startswith('SigIgn'))
+        return ignored >> (signal.SIGCHLD - 1) & 1
 
     def __enter__(self):
         return self

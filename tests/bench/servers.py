@@ -28,8 +28,8 @@ CACHE_OFF = ['--file-cache', '0']
 class Server:
     """A way to start a server for a kind of work."""
 
-    def __init__(self, name, commands, autoreap=False):
-        self.name, self.commands, self.autoreap = name, commands, autoreap
+    def __init__(self, name, commands):
+        self.name, self.commands = name, commands
 
     def can(self, kind):
         return kind in self.commands or (kind == 'crowd' and 'plain' in self.commands)
@@ -40,7 +40,7 @@ class Server:
     def start(self, kind):
         port = free_port()
         log = os.path.join(OUT, f'{self.name}.{kind}.log')
-        return Process(self.name, self.argv(kind, port), port, log, self.autoreap)
+        return Process(self.name, self.argv(kind, port), port, log)
 
 
 def www():
@@ -150,7 +150,7 @@ def known(binary):
         Server('lighttpd-debian', {'plain': lighttpd_of_debian}),
         Server('nginx', {kind: lambda port, kind=kind: nginx(kind, port) for kind in ('plain', 'crowd', 'tls')}),
         Server('busybox', {kind: lambda port: ['busybox', 'httpd', '-f', '-p', f'127.0.0.1:{port}', '-h', www()]
-                           for kind in ('plain', 'cgi')}, autoreap=True),
+                           for kind in ('plain', 'cgi')}),
         raw('raw', 'canned'),
         raw('raw-file', 'file'),
         raw('raw-sendfile', 'sendfile'),

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 from bench import OURS, number
+from processes import CORES
 from servers import ROOT
 
 
@@ -22,6 +23,8 @@ def show(line):
     print(f'{line.key:<22} {line.title}{f", {line.unit}" if line.unit else ""}\n{"":<22} {values}')
     for verdict in line.verdicts:
         print(f'{"":<22} {verdict.text()}')
+    if line.curve:
+        print(*(f'{"":<22} {row}' for row in curve(*line.curve)), sep='\n')
 
 
 def output(*argv):
@@ -43,6 +46,8 @@ def conditions(bench, notes):
     commit = output('git', 'rev-parse', '--short=12', 'HEAD').strip() or '?'
     if output('git', 'status', '--porcelain', '-uno').strip():
         commit += ' with changes'
+    if len(CORES) == 1:
+        notes = ['On one core: the load runs where the servers do.', *notes]
     versions = {
         'lighttpd': version(r'lighttpd/([0-9.]+)', '/usr/sbin/lighttpd', '-v'),
         'nginx': version(r'nginx/([0-9.]+)', '/usr/sbin/nginx', '-v'),
@@ -66,4 +71,16 @@ def markdown(lines, conditions_):
         cells = [number(line.typical(name)) if name in line.values else '' for name in names]
         verdicts = '<br>'.join(verdict.text() for verdict in line.verdicts)
         text.append(f'| {title} | ' + ' | '.join(cells) + f' | {verdicts} |')
+    for line in lines:
+        if line.curve:
+            text += ['', *curve(*line.curve)]
     return '\n'.join(text) + '\n'
+
+
+def curve(title, unit, points):
+    sizes = [n for n, _ in next(iter(points.values()), [])]
+    text = [f'| {title}: {unit} of one of N, N = | ' + ' | '.join(f'{n:,}' for n in sizes) + ' |',
+            '|---|' + '---|' * len(sizes)]
+    for name, found in points.items():
+        text.append(f'| {name} | ' + ' | '.join(number(cost * 1e6 / n) for n, cost in found) + ' |')
+    return text

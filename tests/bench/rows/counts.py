@@ -28,7 +28,7 @@ def calls(bench):
 def callgrind(server, kind, requests):
     port, out = free_port(), os.path.join(OUT, f'{server.name}.callgrind')
     argv = ['valgrind', '--tool=callgrind', f'--callgrind-out-file={out}', *server.argv(kind, port)]
-    with Process(server.name, argv, port, os.path.join(OUT, f'{server.name}.valgrind.log')) as process:
+    with Process(server.name, argv, port, os.path.join(OUT, f'{server.name}.valgrind.log')):
         with client.connect(port, client.tls_context() if kind == 'tls' else None) as s:
             for _ in range(requests):
                 client.get(s)

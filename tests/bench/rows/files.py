@@ -8,12 +8,13 @@ import wrk
 
 MICRO = 1e6
 LARGE = 1 << 29
-PEERS = (UNCACHED, 'lighttpd', 'lighttpd-debian', 'nginx', 'busybox', 'raw', 'raw-file')
+PEERS = (UNCACHED, 'lighttpd', 'nginx', 'raw-file')
+ALL = (*PEERS, 'lighttpd-debian', 'busybox', 'raw')
 
 
 def cpu_of(process, load):
     """CPU seconds of one of the requests that `load` counts."""
-    if process.autoreap:
+    if process.disowns():
         with Counter(process, task_clock=True) as counter:
             requests = load()
             process.settle()
@@ -32,7 +33,7 @@ def by_wrk(scale=MICRO, **how):
 
 @row('keepalive')
 def keepalive(bench):
-    values = bench.interleave('plain', bench.pick('plain', *PEERS), by_wrk(connections=50))
+    values = bench.interleave('plain', bench.pick('plain', *ALL), by_wrk(connections=50))
     yield Line('keepalive', '1 KiB file, keep-alive, 50 connections', 'CPU µs', values,
                [Bound(0.85, 'lighttpd'), Bound(0.8, 'raw-file'), Bound(1.1, 'lwan')])
 
@@ -45,14 +46,14 @@ def one(bench):
 
 @row('close')
 def close(bench):
-    values = bench.interleave('plain', bench.pick('plain', *PEERS), by_wrk(connections=10, close=True))
+    values = bench.interleave('plain', bench.pick('plain', *PEERS, 'busybox'), by_wrk(connections=10, close=True))
     yield Line('close', '1 KiB file, `connection: close`, 10 connections', 'CPU µs', values,
                [Bound(0.95, 'lighttpd')])
 
 
 @row('spaced')
 def spaced(bench):
-    count = 50 if bench.quick else 100
+    count = 30 if bench.quick else 100
     servers = bench.pick('plain', UNCACHED, 'lighttpd', 'nginx', 'raw-file')
     values = bench.interleave('plain', servers, lambda p: client.spaced(p, count) / count * MICRO)
     yield Line('spaced', '1 KiB file, one connection, 20 ms apart', 'CPU µs', values, [Bound(1, 'lighttpd')])

@@ -15,30 +15,33 @@ def idle(process, tls):
 
 
 def look(count, tls):
+    """What it takes when idle, how much of that is not as in its file, and what each connection adds."""
     def measure(process):
-        before = idle(process, tls)
+        before, dirty = idle(process, tls), process.memory('Private_Dirty')
         try:
             with client.Idle(process, count, tls):
-                return before, (process.memory() - before) / count
+                return before, dirty, (process.memory() - before) / count, process.threads()
         except (Failure, OSError):
             # What closes each connection has none that idle.
-            return before, None
+            return before, dirty, None, process.threads()
     return measure
-
-
-def column(looked, i):
-    return {name: [values[i]] for name, values in looked.items() if values[i] is not None}
 
 
 @row('memory')
 def memory(bench):
     both = lambda most: [Bound(most), Bound(most, of=STATIC)]
-    plain = bench.each('plain', bench.pick('plain', STATIC, 'lighttpd', 'nginx', 'busybox'), look(1000, False))
-    tls = bench.each('tls', bench.pick('tls', STATIC, 'lighttpd', 'nginx'), look(500, True))
-    yield Line('memory-idle', 'private memory, idle after a request', 'KiB', column(plain, 0), both(450))
-    yield Line('memory-connection', 'for each idle keep-alive connection', 'KiB', column(plain, 1), both(0.6))
-    yield Line('memory-tls-idle', 'private memory, idle after a request over TLS', 'KiB', column(tls, 0))
-    yield Line('memory-tls-connection', 'for each idle connection over TLS', 'KiB', column(tls, 1), both(10))
+    for kind, prefix, over, count, peers, most in (
+            ('plain', 'memory', '', 1000, ('lighttpd', 'nginx', 'busybox'), (450, 0.6)),
+            ('tls', 'memory-tls', ' over TLS', 500, ('lighttpd', 'nginx'), (None, 10))):
+        count = count // 2 if bench.quick else count
+        looked = bench.each(kind, bench.pick(kind, STATIC, *peers), look(count, kind == 'tls'))
+        columns = [{name: [values[i]] for name, values in looked.items() if values[i] is not None}
+                   for i in range(4)]
+        yield Line(f'{prefix}-idle', f'private memory, idle after a request{over}', 'KiB', columns[0],
+                   both(most[0]) if most[0] else ())
+        yield Line(f'{prefix}-dirty', 'of that, dirty', 'KiB', columns[1])
+        yield Line(f'{prefix}-connection', f'for each idle connection{over}', 'KiB', columns[2], both(most[1]))
+        yield Line(f'{prefix}-threads', f'threads{over}', '', columns[3])
 
 
 @row('wakeups')

@@ -58,6 +58,7 @@ def mipsel(bench):
     for connections, values in zip((1, 50), emulated(ours('ecohttpd-mipsel', MIPSEL))):
         where = 'one connection' if connections == 1 else f'{connections} at once'
         titles = ('user instructions for a 1 KiB file', 'system calls for it',
-                  'of these, clock_gettime, which routers have in a vDSO', 'of these, preadv2, which QEMU does not know')
+                  'of these, clock_gettime, which routers have in a vDSO',
+                  'of these, preadv2, which QEMU does not know')
         for key, title, value in zip(('instructions', 'calls', 'clock', 'preadv2'), titles, values):
             yield Line(f'mipsel-{key}-{connections}', f'mipsel, {where}: {title}', '', {OURS: [value]})
