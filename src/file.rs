@@ -7,11 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
 
-use rustix::rand::{GetRandomFlags, getrandom};
-
 use crate::find::{OpenFile, Representation, Transfer, open, open_regular, represent};
 use crate::io::buffer::Buffer;
 use crate::io::file;
+use crate::io::sys;
 use crate::wire::condition::{self, Validators, Verdict};
 use crate::wire::range::{self, Part, Ranges};
 use crate::wire::uri;
@@ -252,7 +251,7 @@ impl Connection {
         let random = || {
             let mut bytes = [0; 8];
             // Whoever has put one into a file has done so by chance.
-            let _ = getrandom(&mut bytes, GetRandomFlags::NONBLOCK);
+            let _ = sys::random(&mut bytes);
             u64::from_ne_bytes(bytes)
         };
         let boundary = format!("{:016x}{:016x}", random(), random());

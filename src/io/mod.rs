@@ -16,6 +16,6 @@ pub(crate) mod signal;
 pub(crate) mod sleeper;
 pub(crate) mod socket;
 pub(crate) mod stream;
-mod sys;
+pub(crate) mod sys;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

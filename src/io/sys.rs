@@ -14,6 +14,18 @@ fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// Fills `buf`, of 256 bytes at most, with random numbers.
+///
+/// That of rustix looks for getrandom(2) by its name, of which a static program for MIPS dies.
+pub(crate) fn random(buf: &mut [u8]) -> io::Result<()> {
+    // SAFETY: it writes to no more than the bytes of `buf`. So few come at once, or not at all.
+    let n = unsafe { libc::getrandom(buf.as_mut_ptr().cast(), buf.len(), 0) };
+    match usize::try_from(n) {
+        Ok(n) if n == buf.len() => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Sets a socket option that is a number.
 pub(super) fn set_number(
     fd: BorrowedFd<'_>,

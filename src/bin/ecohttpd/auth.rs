@@ -6,12 +6,10 @@ use std::hint::black_box;
 use std::io;
 use std::rc::Rc;
 
-use rustix::rand::{GetRandomFlags, getrandom};
-
 use crate::accounts::Accounts;
 use crate::basic::credentials;
 use crate::report::Report;
-use crate::sys::crypt;
+use crate::sys::{self, crypt};
 use crate::turn::Turns;
 
 /// Longer passwords are hashed by no crypt(3), some of which would take their time over them.
@@ -266,7 +264,7 @@ fn is_escaped(path: &str) -> bool {
 /// The `$1$` hash of `password` with a salt of its own, for a line of the configuration.
 pub(crate) fn hash_md5(password: &str) -> Option<String> {
     let mut random = [0_u8; 8];
-    getrandom(&mut random, GetRandomFlags::empty()).ok()?;
+    sys::random(&mut random).ok()?;
     let mut setting = String::from("$1$");
     for byte in random {
         setting.push(DIGITS.get(usize::from(byte & 63)).copied()?.into());

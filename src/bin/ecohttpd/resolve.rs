@@ -13,10 +13,10 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with,
 };
-use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::time::Timespec;
 
 use crate::accounts;
+use crate::sys;
 
 /// As many servers are asked.
 const MOST_SERVERS: usize = 3;
@@ -214,7 +214,7 @@ fn exchange(
 fn question(name: &str, kind: u16) -> io::Result<Vec<u8>> {
     let mut message = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     // Its number, which nobody can guess; with no number left to chance the port is still.
-    let _ = getrandom(message.get_mut(..2).unwrap_or_default(), GetRandomFlags::NONBLOCK);
+    let _ = sys::random(message.get_mut(..2).unwrap_or_default());
     for label in name.split('.') {
         match label.len() {
             1..64 => message.push(label.len() as u8),

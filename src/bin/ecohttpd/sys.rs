@@ -42,6 +42,18 @@ extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     crate::begin(words).into()
 }
 
+/// Fills `buf`, of 256 bytes at most, with random numbers.
+///
+/// That of rustix looks for getrandom(2) by its name, of which a static program for MIPS dies.
+pub(crate) fn random(buf: &mut [u8]) -> io::Result<()> {
+    // SAFETY: it writes to no more than the bytes of `buf`. So few come at once, or not at all.
+    let n = unsafe { libc::getrandom(buf.as_mut_ptr().cast(), buf.len(), 0) };
+    match usize::try_from(n) {
+        Ok(n) if n == buf.len() => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Takes a descriptor that this process was started with.
 ///
 /// Nobody else may have taken it, and nothing may have been opened since that stays open.

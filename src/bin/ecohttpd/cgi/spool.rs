@@ -6,7 +6,8 @@ use std::io::{self, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use ecohttpd::{Connection, Error, Result, Status, unblock};
-use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::sys;
 
 /// What is gathered before it is written.
 const BATCH: usize = 1 << 16;
@@ -72,7 +73,7 @@ fn nameless() -> io::Result<File> {
         done => return done,
     }
     let mut random = [0; 8];
-    getrandom(&mut random, GetRandomFlags::empty())?;
+    sys::random(&mut random)?;
     let path = dir.join(format!("ecohttpd-{:016x}", u64::from_ne_bytes(random)));
     let file = options.custom_flags(0).create_new(true).open(&path)?;
     std::fs::remove_file(path)?;
