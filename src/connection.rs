@@ -31,7 +31,7 @@ pub struct Connection {
     pub(crate) link: Link,
     pub(crate) received: Buffer,
     /// Received content lent out by the last event, to be consumed at the next.
-    pub(crate) lent: usize,
+    pub(crate) lent: u16,
     pub(crate) body: Body,
     /// Content of the request body so far.
     pub(crate) body_read: u64,
@@ -52,7 +52,8 @@ pub struct Connection {
     pub(crate) out_of_step: bool,
     /// A file that was to be sent was not what it should be, and nothing took its place.
     pub(crate) failed: bool,
-    requests: u32,
+    /// It has sent something that was to be a request.
+    has_asked: bool,
     /// Who the client is, for the log.
     pub(crate) user: Option<Box<str>>,
     peer: SocketAddr,
@@ -87,7 +88,7 @@ impl Connection {
             client_closes: false,
             out_of_step: false,
             failed: false,
-            requests: 0,
+            has_asked: false,
             user: None,
             peer,
             local: OnceCell::new(),
@@ -145,11 +146,12 @@ impl Connection {
         &self.options
     }
 
-    /// Waits for the first byte of a request, holding no buffer meanwhile.
-    pub(crate) async fn idle(&mut self) -> Result {
+    /// How long the first byte of a request is to be waited for, which holds no buffer meanwhile, and
+    /// for how much of that this connection is spared; nothing if it is there.
+    pub(crate) fn begin_idle(&mut self) -> Result<Option<(u32, u32)>> {
         self.received.release();
         if !self.received.raw().is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         if self.shared.is_draining() {
             return Err(Error::Closed);
@@ -157,20 +159,17 @@ impl Connection {
         self.options = self.shared.options();
         let options = &self.options;
         // The first request may be on its way still.
-        let (secs, grace) = match self.requests {
-            0 => (options.head_timeout, FRESH),
-            _ => (options.http_keepalive, 0),
+        let (secs, grace) = match self.has_asked {
+            false => (options.head_timeout, FRESH),
+            true => (options.http_keepalive, 0),
         };
         self.shared.told_idle();
-        match self.link.idle(&mut self.received, secs, grace).await? {
-            0 => Err(Error::Closed),
-            _ => Ok(()),
-        }
+        Ok(Some((secs, grace)))
     }
 
     /// Receives and parses a request head, all of it before one deadline.
     pub(crate) async fn read_head(&mut self) -> Result<Box<Request>> {
-        self.requests = self.requests.saturating_add(1);
+        self.has_asked = true;
         self.response = Response::new(false, false);
         self.keep_alive = false;
         self.client_closes = false;
@@ -272,7 +271,7 @@ impl Connection {
     /// knows of the end only if it asked for it.
     fn may_send(&self) -> bool {
         let unread = self.out_of_step || !self.body.is_over() || !self.received.raw().is_empty();
-        unread || (self.requests > 0 && !self.client_closes)
+        unread || (self.has_asked && !self.client_closes)
     }
 
     /// What ends here has not come to its end. The framing says so, but for a body that lasts until

@@ -27,10 +27,14 @@ where
 {
     loop {
         // Nothing of the outcome is kept while something else is waited for.
-        let goes_on = match con.idle().await {
-            Ok(()) => true,
-            Err(Error::Closed | Error::Timeout) => false,
-            Err(e) => return Err(e),
+        let goes_on = match con.begin_idle() {
+            Ok(None) => true,
+            Ok(Some((secs, grace))) => match con.link.idle(&mut con.received, secs, grace).await {
+                Ok(n) => n > 0,
+                Err(Error::Closed | Error::Timeout) => false,
+                Err(e) => return Err(e),
+            },
+            Err(_) => false,
         };
         if !goes_on {
             Box::pin(con.end_idle()).await;

@@ -80,13 +80,13 @@ impl Connection {
         // The borrow is made here, after the loop, where it can be returned.
         match step {
             Step::Header { name, value, used } => {
-                self.lent = used;
+                self.lent = used as u16;
                 self.received.content_mut(name.range()).make_ascii_lowercase();
                 let window = self.received.content();
                 Ok(FormEvent::Header { name: name.text(window), value: value.text(window) })
             }
             Step::Body { data, last, used } => {
-                self.lent = used;
+                self.lent = used as u16;
                 Ok(FormEvent::Body { data: data.bytes(self.received.content()), last })
             }
             Step::More { .. } | Step::End => Ok(FormEvent::End),

@@ -33,7 +33,7 @@ impl Connection {
         if self.received.content().is_empty() {
             self.receive().await?;
         }
-        self.lent = self.received.content().len();
+        self.lent = self.received.content().len() as u16;
         Ok(self.received.content())
     }
 
@@ -132,7 +132,7 @@ impl Connection {
     /// Consumes what the last event lent.
     pub(crate) fn settle(&mut self) {
         let lent = std::mem::take(&mut self.lent);
-        self.received.consume(lent);
+        self.received.consume(lent.into());
     }
 
     /// Receives until there is more content than before, or the body is over.

@@ -19,10 +19,9 @@ pub(crate) struct Response {
     reason: Option<Box<str>>,
     /// None, where none was set.
     fields: Option<Rc<Fields>>,
-    /// What the handler says the body is long.
-    length: Option<u64>,
     pub(crate) head_sent: bool,
     pub(crate) ended: bool,
+    /// Before there is a head: how long the handler says that the body is, if it has said so.
     framing: Framing,
     head_only: bool,
     http10: bool,
@@ -124,7 +123,6 @@ impl Response {
             status: Status::OK,
             reason: None,
             fields: None,
-            length: None,
             head_sent: false,
             ended: false,
             framing: Framing::None,
@@ -162,7 +160,7 @@ impl Response {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         if is("content-length") {
             let n = number(value);
-            self.length = Some(n.ok_or(Error::Invalid("a Content-Length that is no number"))?);
+            self.set_length(n.ok_or(Error::Invalid("a Content-Length that is no number"))?);
             return Ok(());
         }
         if is("transfer-encoding") {
@@ -251,22 +249,28 @@ impl Response {
     }
 
     pub(crate) fn set_length(&mut self, length: u64) {
-        self.length = Some(length);
+        if !self.head_sent {
+            self.framing = Framing::Length(length);
+        }
     }
 
     pub(crate) fn has_length(&self) -> bool {
-        self.length.is_some()
+        matches!(self.framing, Framing::Length(_))
     }
 
     /// What the body will be long, as far as that was said.
-    #[cfg(feature = "gzip")]
     pub(crate) fn length(&self) -> Option<u64> {
-        self.length
+        match self.framing {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        }
     }
 
     /// Forgets what described a content that will not be sent.
     pub(crate) fn drop_content(&mut self) {
-        self.length = None;
+        if !self.head_sent {
+            self.framing = Framing::None;
+        }
         for name in [
             "content-type",
             "content-encoding",
@@ -289,7 +293,7 @@ impl Response {
 
     /// Decides how the body is framed; whether the connection can be kept with that.
     pub(crate) fn begin(&mut self, length: Option<u64>, coded: bool) -> bool {
-        self.framing = match self.length.filter(|_| !coded).or(length.filter(|_| !coded)) {
+        self.framing = match self.length().or(length).filter(|_| !coded) {
             _ if self.status.bodiless() || self.status == Status::RESET_CONTENT => Framing::None,
             Some(n) => Framing::Length(n),
             None if self.http10 => Framing::Close,
@@ -353,12 +357,12 @@ impl Response {
     ///
     /// If they are more than the Content-Length says; they must not get onto the wire.
     pub(crate) fn allows(&self, len: u64) -> Result {
-        let left = match (self.head_sent, self.framing) {
-            (true, Framing::Length(left)) => left,
-            (true, _) => return Ok(()),
-            (false, _) => self.length.unwrap_or(u64::MAX),
-        };
-        if len > left { Err(Error::Invalid("more than the Content-Length")) } else { Ok(()) }
+        match self.framing {
+            Framing::Length(left) if len > left => {
+                Err(Error::Invalid("more than the Content-Length"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What to put around the next `len` bytes of the body, `last` if it ends with them.
