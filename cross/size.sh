@@ -51,7 +51,7 @@ sizes() {
       ;;
   esac
   if [ ! -e "$program" ] ||
-    [ -n "$(find Cargo.toml Cargo.lock src cross/{environment,zcc} -newer "$program" -print -quit)" ]; then
+    [ -n "$(find Cargo.toml Cargo.lock src cross/{environment,zcc,libc.c} -newer "$program" -print -quit)" ]; then
     cross/build "$target" "${arguments[@]}" >&2
   fi
   echo "$(stat -c %s "$program") $(xz -9e -c "$program" | wc -c)"
