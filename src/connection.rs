@@ -11,6 +11,7 @@ use crate::io::clock::Watch;
 use crate::io::socket::NOWHERE;
 use crate::io::stream::Stream;
 use crate::link::Link;
+use crate::rare::Rare;
 use crate::response::Response;
 use crate::shared::Place;
 use crate::wire::body::Body;
@@ -55,7 +56,7 @@ pub struct Connection {
     /// It has sent something that was to be a request.
     has_asked: bool,
     /// Who the client is, for the log.
-    pub(crate) user: Option<Box<str>>,
+    pub(crate) user: Rare,
     peer: SocketAddr,
     /// Asked of the system once, if at all.
     local: OnceCell<Box<SocketAddr>>,
@@ -72,14 +73,14 @@ impl Connection {
         let options = shared.options();
         Connection {
             link: Link::new(stream, Watch::new(shared.clock.clone())),
-            received: Buffer::new(shared.pool.clone()),
+            received: Buffer::default(),
             lent: 0,
             body: Body::none(),
             body_read: 0,
             body_timeout: options.body_timeout,
             awaits_continue: false,
             response: Response::new(false, false),
-            gathered: Buffer::new(shared.pool.clone()),
+            gathered: Buffer::default(),
             #[cfg(feature = "gzip")]
             deflater: None,
             #[cfg(feature = "gzip")]
@@ -89,7 +90,7 @@ impl Connection {
             out_of_step: false,
             failed: false,
             has_asked: false,
-            user: None,
+            user: Rare::default(),
             peer,
             local: OnceCell::new(),
             gate,
@@ -125,7 +126,7 @@ impl Connection {
 
     /// Says who the client of this request is, for [`Access::user`](crate::Access::user).
     pub fn set_user(&mut self, user: &str) {
-        self.user = Some(user.into());
+        self.user.set(Some(user));
     }
 
     /// A deadline for what a handler waits for beside this connection.
@@ -175,7 +176,7 @@ impl Connection {
         self.client_closes = false;
         self.out_of_step = true;
         self.failed = false;
-        self.user = None;
+        self.user.set(None);
         self.options = self.shared.options();
         let options = &self.options;
         let most = options.max_head.min(crate::io::buffer::SIZE);

@@ -84,7 +84,7 @@ impl Connection {
             if answered || request.is_some() {
                 log(&Access {
                     remote_addr: self.remote_addr(),
-                    user: self.user.as_deref(),
+                    user: self.user.get(),
                     request,
                     status: answered.then_some(self.response.status),
                     sent: self.response.sent,

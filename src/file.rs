@@ -376,7 +376,7 @@ impl Connection {
     /// By way of a buffer, where it has to be encrypted.
     async fn encrypt(&mut self, file: &File, mut offset: u64, mut left: u64) -> Result {
         let secs = self.options.write_timeout;
-        let mut block = Buffer::new(self.shared.pool.clone());
+        let mut block = Buffer::default();
         while left > 0 {
             let n = read_block(file, &mut block, offset, left).await?;
             if n == 0 {
@@ -394,7 +394,7 @@ impl Connection {
     /// By way of what everything else goes by, where it is to be changed on its way.
     async fn send_read(&mut self, file: &File, part: Part) -> Result {
         let Part { start: mut offset, len: mut left } = part;
-        let mut block = Buffer::new(self.shared.pool.clone());
+        let mut block = Buffer::default();
         while left > 0 {
             let n = read_block(file, &mut block, offset, left).await?;
             if n == 0 {
@@ -424,8 +424,8 @@ impl Connection {
     #[cfg(feature = "gzip")]
     async fn send_inflated(&mut self, file: &File) -> Result {
         let mut inflater = crate::gzip::Inflater::take(&self.shared)?;
-        let mut block = Buffer::new(self.shared.pool.clone());
-        let mut plain = Buffer::new(self.shared.pool.clone());
+        let mut block = Buffer::default();
+        let mut plain = Buffer::default();
         let mut offset = 0;
         loop {
             let step = inflater.step(block.raw(), plain.spare());

@@ -112,7 +112,7 @@ impl Deflater {
         }
         let mut state = CompressorOxide::default();
         state.set_format_and_level(DataFormat::Raw, LEVEL);
-        let mut out = Buffer::new(shared.pool.clone());
+        let mut out = Buffer::default();
         out.append(&HEADER);
         Some(Box::new(Deflater { state, crc: Crc::new(), len: 0, out, shared: shared.clone() }))
     }
@@ -175,7 +175,7 @@ impl Connection {
     /// What [`write`](Connection::write) does where there is a deflater.
     pub(crate) async fn write_deflated(&mut self, head: &[u8], data: &[u8], last: bool) -> Result {
         self.link.begin_frame()?;
-        let gathered = std::mem::replace(&mut self.gathered, Buffer::new(self.shared.pool.clone()));
+        let gathered = std::mem::take(&mut self.gathered);
         let flush = match (last, data.is_empty()) {
             (true, _) => MZFlush::Finish,
             (false, true) => MZFlush::Sync,

@@ -59,6 +59,7 @@ mod gzip;
 mod io;
 mod link;
 mod options;
+mod rare;
 mod receive;
 mod request;
 mod response;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::rare::Rare;
 use crate::wire::status::Status;
 use crate::wire::{field, is_token, is_value_byte, number, push_number};
 use crate::{Error, Result};
@@ -16,7 +17,7 @@ const HEAD: usize = 160;
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: Status,
-    reason: Option<Box<str>>,
+    reason: Rare,
     /// None, where none was set.
     fields: Option<Rc<Fields>>,
     pub(crate) head_sent: bool,
@@ -121,7 +122,7 @@ impl Response {
     pub(crate) fn new(head_only: bool, http10: bool) -> Self {
         Response {
             status: Status::OK,
-            reason: None,
+            reason: Rare::default(),
             fields: None,
             head_sent: false,
             ended: false,
@@ -148,7 +149,7 @@ impl Response {
             return Err(Error::Invalid("a control character in a reason phrase"));
         }
         self.status = status;
-        self.reason = reason.filter(|text| !text.is_empty()).map(Into::into);
+        self.reason.set(reason.filter(|text| !text.is_empty()));
         Ok(())
     }
 
@@ -316,7 +317,7 @@ impl Response {
         };
         head.extend_from_slice(b"HTTP/1.1 ");
         push_number(&mut head, self.status.code().into());
-        line(&mut head, " ", self.reason.as_deref().unwrap_or(self.status.reason()));
+        line(&mut head, " ", self.reason.get().unwrap_or(self.status.reason()));
         let always = |name: &str| it.always.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
         if !self.has("date") && !always("date") {
             line(&mut head, "Date: ", it.date);

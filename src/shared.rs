@@ -10,7 +10,6 @@ use crate::Options;
 use crate::accept::{Accepted, Listener};
 use crate::cache::Cache;
 use crate::exchange::Access;
-use crate::io::buffer::Pool;
 use crate::io::clock::Clock;
 use crate::wire::date;
 
@@ -22,7 +21,6 @@ pub(crate) struct Shared {
     pub(crate) listeners: RefCell<Vec<Listener>>,
     /// Those who had connected where nobody listens any more.
     pub(crate) late: RefCell<Vec<Accepted>>,
-    pub(crate) pool: Rc<Pool>,
     pub(crate) cache: Cache,
     pub(crate) clock: Rc<Clock>,
     /// Whether the compressor is in use.
@@ -57,7 +55,6 @@ impl Shared {
             options: RefCell::new(options.into()),
             listeners: RefCell::default(),
             late: RefCell::default(),
-            pool: Rc::default(),
             cache: Cache::default(),
             clock: Rc::default(),
             #[cfg(feature = "gzip")]

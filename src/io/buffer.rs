@@ -1,7 +1,6 @@
-//! Fixed buffers, lent by the server to connections that are doing something.
+//! Fixed buffers, lent by the thread to connections that are doing something.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 
 /// The size of every buffer.
 pub(crate) const SIZE: usize = 8192;
@@ -11,27 +10,27 @@ const KEPT: usize = 8;
 
 type Block = Box<[u8; SIZE]>;
 
-/// The buffers not in use at the moment.
-#[derive(Debug, Default)]
-pub(crate) struct Pool {
-    free: RefCell<Vec<Block>>,
+thread_local! {
+    /// The buffers not in use at the moment.
+    static FREE: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Pool {
-    fn take(&self) -> Block {
-        let kept = self.free.borrow_mut().pop();
-        kept.unwrap_or_else(|| {
-            // By way of a vector: a boxed array would be made on the stack first.
-            vec![0; SIZE].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0; SIZE]))
-        })
-    }
+fn take() -> Block {
+    // At the end of a thread there may be none any more.
+    let kept = FREE.try_with(|free| free.borrow_mut().pop()).ok().flatten();
+    kept.unwrap_or_else(|| {
+        // By way of a vector: a boxed array would be made on the stack first.
+        vec![0; SIZE].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0; SIZE]))
+    })
+}
 
-    fn give(&self, block: Block) {
-        let mut free = self.free.borrow_mut();
+fn give(block: Block) {
+    let _ = FREE.try_with(|free| {
+        let mut free = free.borrow_mut();
         if free.len() < KEPT {
             free.push(block);
         }
-    }
+    });
 }
 
 /// A window on bytes that come and go. Holds no memory while there are none.
@@ -43,9 +42,8 @@ impl Pool {
 /// | consumed | content | gap | raw | spare |
 ///            start  ready    raw  end
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Buffer {
-    pool: Rc<Pool>,
     block: Option<Block>,
     start: u16,
     ready: u16,
@@ -54,10 +52,6 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    pub(crate) fn new(pool: Rc<Pool>) -> Self {
-        Buffer { pool, block: None, start: 0, ready: 0, raw: 0, end: 0 }
-    }
-
     fn slice(&self, from: u16, to: u16) -> &[u8] {
         let block = self.block.as_deref();
         block.and_then(|block| block.get(from.into()..to.into())).unwrap_or(&[])
@@ -114,7 +108,7 @@ impl Buffer {
 
     /// The room behind everything, after moving everything to the front.
     pub(crate) fn spare(&mut self) -> &mut [u8] {
-        let block = self.block.get_or_insert_with(|| self.pool.take());
+        let block = self.block.get_or_insert_with(take);
         if self.start > 0 {
             block.copy_within(usize::from(self.start)..self.ready.into(), 0);
             self.ready -= self.start;
@@ -154,7 +148,7 @@ impl Buffer {
     pub(crate) fn clear(&mut self) {
         (self.start, self.ready, self.raw, self.end) = (0, 0, 0, 0);
         if let Some(block) = self.block.take() {
-            self.pool.give(block);
+            give(block);
         }
     }
 
@@ -180,27 +174,27 @@ mod tests {
 
     #[test]
     fn memory_comes_from_the_pool_and_returns() {
-        let pool = Rc::new(Pool::default());
-        let mut many: Vec<_> = (0..20).map(|_| Buffer::new(pool.clone())).collect();
+        let free = || FREE.with_borrow(Vec::len);
+        let mut many: Vec<_> = (0..20).map(|_| Buffer::default()).collect();
         many.iter_mut().for_each(|buffer| assert_eq!(buffer.append(b"x"), 1));
-        assert_eq!(pool.free.borrow().len(), 0);
+        assert_eq!(free(), 0);
         many.clear();
-        assert_eq!(pool.free.borrow().len(), KEPT);
-        let mut one = Buffer::new(pool.clone());
+        assert_eq!(free(), KEPT);
+        let mut one = Buffer::default();
         assert_eq!(one.append(&[7; SIZE + 1]), SIZE);
         assert_eq!((one.room(), one.raw().len()), (0, SIZE));
         one.release();
         assert_eq!(one.raw().len(), SIZE, "it is not empty");
         one.drop_raw(SIZE);
         one.release();
-        assert_eq!(pool.free.borrow().len(), KEPT);
+        assert_eq!(free(), KEPT);
     }
 
     proptest! {
         /// Content and raw bytes are what a pair of queues would hold.
         #[test]
         fn like_two_queues(ops in proptest::collection::vec((0_u8..5, 0_usize..4000), 0..60)) {
-            let mut buffer = Buffer::new(Rc::default());
+            let mut buffer = Buffer::default();
             let (mut content, mut raw) = (Vec::new(), Vec::new());
             let mut next = 0_u8;
             for (op, n) in ops {
