@@ -35,7 +35,8 @@ impl Wake for Bell {
 ///
 /// Servers also run under `smol::block_on`, and under every executor that polls `async-io`, where
 /// each request costs a few more system calls; that takes the cargo feature `async-io`. Timers and
-/// other things of smol work under either.
+/// other things of smol work under either. For 32-bit MIPS of big endian with musl, smol's timers take
+/// rustix's flag `--cfg fix_y2038`, which the server itself does not need.
 ///
 /// ```no_run
 /// use ecohttpd::{Connection, Options, Request, listen};
