@@ -171,7 +171,7 @@ impl Connection {
             self.response.put("Vary", b"Accept-Encoding", false);
         }
         if self.response.status == Status::OK {
-            let now = self.shared.now();
+            let now = self.shared.dated(it.opened.modified());
             let modified = it.opened.modified().min(now);
             let weak = (!whole).then(|| format!("W/{}", it.opened.held.etag()));
             let etag = weak.as_deref().unwrap_or(it.opened.held.etag());

@@ -15,6 +15,14 @@ use crate::wire::date;
 
 pub(crate) type Log = Rc<dyn Fn(&Access<'_>)>;
 
+/// A date, and at which beat of the clock it was made.
+#[derive(Default)]
+struct Date {
+    beats: u32,
+    seconds: u64,
+    text: Rc<str>,
+}
+
 /// What all connections of a server have in common.
 pub(crate) struct Shared {
     options: RefCell<Rc<Options>>,
@@ -33,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) crowded: Cell<bool>,
     pub(crate) draining: Cell<bool>,
     pub(crate) waiting: RefCell<Option<Waker>>,
-    date: RefCell<(u32, Rc<str>)>,
+    date: RefCell<Date>,
     pub(crate) log: RefCell<Option<Log>>,
     /// A docroot, and where that is without symbolic links.
     docroot: RefCell<Option<(PathBuf, PathBuf)>>,
@@ -65,7 +73,7 @@ impl Shared {
             crowded: Cell::new(false),
             draining: Cell::new(false),
             waiting: RefCell::new(None),
-            date: RefCell::new((0, "".into())),
+            date: RefCell::default(),
             log: RefCell::default(),
             docroot: RefCell::default(),
         }
@@ -119,12 +127,20 @@ impl Shared {
     /// The date for the Date field, made once a second: to ask for the time is a system call where
     /// the kernel has no other way.
     pub(crate) fn date(&self) -> Rc<str> {
+        self.dated(0);
+        self.date.borrow().text.clone()
+    }
+
+    /// The seconds since 1970 that the Date field tells, which is made anew if they are before
+    /// `modified`: nothing was modified later than that (RFC 9110, 8.8.2.1).
+    pub(crate) fn dated(&self, modified: u64) -> u64 {
         let beats = self.clock.beats();
         let mut date = self.date.borrow_mut();
-        if date.0 != beats || date.1.is_empty() {
-            *date = (beats, date::format(self.now()).into());
+        if date.beats != beats || date.text.is_empty() || date.seconds < modified {
+            let seconds = self.now();
+            *date = Date { beats, seconds, text: date::format(seconds).into() };
         }
-        date.1.clone()
+        date.seconds
     }
 
     /// Looks after what is kept, at every tick.
