@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketType, socket};
 
-use crate::resolve;
 use crate::sys;
 
 /// An address to listen at.
@@ -92,10 +91,13 @@ impl Address {
             return Ok(vec![tcp(SocketAddr::new(ip, port), false)]);
         }
         // Others may have an address, and an admin page at one is better than none.
-        Ok(match resolve::addresses(bare) {
-            Ok(found) => found.iter().map(|ip| tcp(SocketAddr::new(*ip, port), false)).collect(),
-            Err(why) => vec![Address::Unknown { name: text.to_owned(), why }],
-        })
+        let unknown = |why: String| vec![Address::Unknown { name: text.to_owned(), why }];
+        let mut found: Vec<_> = match (bare, port).to_socket_addrs() {
+            Ok(found) => found.map(|at| tcp(at, false)).collect(),
+            Err(e) => return Ok(unknown(e.to_string())),
+        };
+        found.dedup();
+        Ok(if found.is_empty() { unknown("it has no address".into()) } else { found })
     }
 
     /// Whether it is this one, whoever asked for it.

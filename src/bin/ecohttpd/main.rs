@@ -21,7 +21,6 @@ mod redirect;
 mod regex;
 mod reload;
 mod report;
-mod resolve;
 mod rules;
 mod run;
 #[cfg(feature = "tls")]
