@@ -176,6 +176,7 @@ async fn room(shared: &Shared) -> bool {
 /// is up to us to ask again: when somebody has gone, or in a second.
 async fn shortage(shared: &Shared) {
     let active = shared.active.get();
+    shared.cache.clear();
     shared.clock.evict();
     let freed = poll_fn(|cx| {
         *shared.waiting.borrow_mut() = Some(cx.waker().clone());

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
 
+use crate::cache::Held;
 use crate::find::{OpenFile, Representation, Transfer, open, open_regular, represent};
 use crate::io::buffer::Buffer;
 use crate::io::file;
@@ -204,17 +205,17 @@ impl Connection {
         if !self.response.has("content-type") {
             self.response.put("Content-Type", it.kind.name.as_bytes(), true);
         }
-        let file = &it.opened.held.file;
+        let held = &*it.opened.held;
         match (&parts[..], it.transfer) {
             #[cfg(feature = "gzip")]
             (_, Transfer::Deflate | Transfer::Inflate) => {
-                self.send_transformed(file, it.transfer).await?;
+                self.send_transformed(held, it.transfer).await?;
             }
             ([], Transfer::Plain) => {
                 self.response.set_length(size);
-                let (held, most) = (&it.opened.held, self.options.file_cache);
+                let most = self.options.file_cache;
                 if held.is_worth_keeping(most, || self.shared.now()) {
-                    Box::pin(self.shared.cache.fill(held, most)).await?;
+                    Box::pin(self.shared.cache.fill(&it.opened.held, most)).await?;
                 }
                 if let Some(content) = held.content() {
                     let is_usual = is_bare && it.coding.is_none();
@@ -223,17 +224,17 @@ impl Connection {
                     }
                     return self.write(content, true).await;
                 }
-                self.send_stretch(file, Part { start: 0, len: size }).await?;
+                self.send_stretch(held, Part { start: 0, len: size }).await?;
             }
             ([part], Transfer::Plain) => {
                 self.set_status(Status::PARTIAL_CONTENT)?;
                 self.add_header("Content-Range", &content_range(*part, size))?;
                 self.response.set_length(part.len);
-                self.send_stretch(file, *part).await?;
+                self.send_stretch(held, *part).await?;
             }
             (parts, Transfer::Plain) => {
                 self.set_status(Status::PARTIAL_CONTENT)?;
-                Box::pin(self.send_parts(file, size, parts)).await?;
+                Box::pin(self.send_parts(held, size, parts)).await?;
             }
         }
         self.write(&[], true).await
@@ -246,7 +247,7 @@ impl Connection {
     }
 
     /// Several ranges, as `multipart/byteranges` (RFC 9110, 14.6).
-    async fn send_parts(&mut self, file: &File, size: u64, parts: &[Part]) -> Result {
+    async fn send_parts(&mut self, held: &Held, size: u64, parts: &[Part]) -> Result {
         let kind = self.response.field("content-type").unwrap_or("").to_owned();
         let random = || {
             let mut bytes = [0; 8];
@@ -265,7 +266,7 @@ impl Connection {
         self.add_header("Content-Type", &format!("multipart/byteranges; boundary={boundary}"))?;
         for part in parts {
             self.send_pieces(&[head(part).as_bytes()]).await?;
-            self.send_stretch(file, *part).await?;
+            self.send_stretch(held, *part).await?;
         }
         self.send_pieces(&[end.as_bytes()]).await
     }
@@ -301,17 +302,22 @@ impl Connection {
         let opened = open_regular(self, path).await?;
         let rest = opened.size().saturating_sub(start);
         let len = count.map_or(rest, |count| count.min(rest));
-        Box::pin(self.send_stretch(&opened.held.file, Part { start, len })).await
+        Box::pin(self.send_stretch(&opened.held, Part { start, len })).await
     }
 
     /// Sends a stretch of a file.
-    async fn send_stretch(&mut self, file: &File, part: Part) -> Result {
+    async fn send_stretch(&mut self, held: &Held, part: Part) -> Result {
         if self.response.ended {
             return Err(Error::HeadSent);
         }
         if self.response.head_only() && self.response.has_length() {
             return Ok(());
         }
+        // What is said of a file whose bytes are kept is of those, whatever has become of it.
+        if let Some(content) = held.content() {
+            return self.send_pieces(&[stretch(content, part)]).await;
+        }
+        let file = &held.file;
         let Part { start: mut offset, mut len } = part;
         // Small enough to leave together with the head: one call, one packet.
         if len <= self.gathered.room() as u64 {
@@ -331,7 +337,7 @@ impl Connection {
         }
         self.write_before(&[], false, true).await?;
         if self.is_deflating() {
-            return self.send_read(file, Part { start: offset, len }).await;
+            return self.send_read(held, Part { start: offset, len }).await;
         }
         let secs = self.options.write_timeout;
         self.response.allows(len).inspect_err(|_| self.link.set_broken())?;
@@ -392,11 +398,11 @@ impl Connection {
     }
 
     /// By way of what everything else goes by, where it is to be changed on its way.
-    async fn send_read(&mut self, file: &File, part: Part) -> Result {
+    async fn send_read(&mut self, held: &Held, part: Part) -> Result {
         let Part { start: mut offset, len: mut left } = part;
         let mut block = Buffer::default();
         while left > 0 {
-            let n = read_block(file, &mut block, offset, left).await?;
+            let n = read_block(&held.file, &mut block, offset, left).await?;
             if n == 0 {
                 return Err(self.cut_short());
             }
@@ -409,20 +415,23 @@ impl Connection {
     }
 
     #[cfg(feature = "gzip")]
-    async fn send_transformed(&mut self, file: &File, transfer: Transfer) -> Result {
+    async fn send_transformed(&mut self, held: &Held, transfer: Transfer) -> Result {
         if self.response.head_only() {
             // Its length is not known, and to find out is not worth it.
             return self.write(&[], false).await;
         }
         if transfer == Transfer::Inflate {
-            return self.send_inflated(file).await;
+            return self.send_inflated(held).await;
         }
-        let len = file.metadata()?.len();
-        self.send_read(file, Part { start: 0, len }).await
+        if let Some(content) = held.content() {
+            return self.send_pieces(&[content]).await;
+        }
+        let len = held.file.metadata()?.len();
+        self.send_read(held, Part { start: 0, len }).await
     }
 
     #[cfg(feature = "gzip")]
-    async fn send_inflated(&mut self, file: &File) -> Result {
+    async fn send_inflated(&mut self, held: &Held) -> Result {
         let mut inflater = crate::gzip::Inflater::take(&self.shared)?;
         let mut block = Buffer::default();
         let mut plain = Buffer::default();
@@ -437,7 +446,13 @@ impl Connection {
             if (taken, made) != (0, 0) {
                 continue;
             }
-            match read_block(file, &mut block, offset, u64::MAX).await? {
+            let read = match held.content() {
+                Some(content) => {
+                    block.append(stretch(content, Part { start: offset, len: u64::MAX }))
+                }
+                None => read_block(&held.file, &mut block, offset, u64::MAX).await?,
+            };
+            match read {
                 0 if inflater.is_whole() => return Ok(()),
                 0 => return Err(self.cut_short()),
                 n => offset += n as u64,
@@ -472,6 +487,14 @@ async fn read_block(file: &File, block: &mut Buffer, offset: u64, left: u64) -> 
     let n = file::read(file, spare.get_mut(..most).unwrap_or(&mut []), offset).await?;
     block.extend(n);
     Ok(n)
+}
+
+/// What there is of a stretch.
+fn stretch(content: &[u8], part: Part) -> &[u8] {
+    let size = content.len() as u64;
+    let start = part.start.min(size);
+    let end = start.saturating_add(part.len).min(size);
+    content.get(start as usize..end as usize).unwrap_or(&[])
 }
 
 fn content_range(part: Part, size: u64) -> String {

@@ -232,6 +232,9 @@ async fn open_anew(con: &Connection, path: PathBuf, confined: bool) -> io::Resul
         }
     }
     let held = Rc::new(Held::new(path, file, meta, confined));
-    con.shared.cache.keep(&held, con.shared.clock.beats());
+    // What was found by options that count no more is no proof for those that do.
+    if Rc::ptr_eq(&con.options, &con.shared.options()) {
+        con.shared.cache.keep(&held, con.shared.clock.beats());
+    }
     Ok(held.into())
 }

@@ -113,7 +113,7 @@ pub(crate) fn change(socket: &Socket, old: &Setup<'_>, new: &Setup<'_>) {
 /// rest of the process.
 pub(crate) fn most_connections() -> usize {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit.saturating_sub(16) / 2).unwrap_or(usize::MAX)
+    usize::try_from(limit.saturating_sub(16 + crate::cache::MOST as u64) / 2).unwrap_or(usize::MAX)
 }
 
 fn set_tcp(fd: &impl AsFd, setup: &Setup<'_>) -> io::Result<()> {

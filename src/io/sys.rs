@@ -19,7 +19,7 @@ fn check(result: c_int) -> io::Result<c_int> {
 /// That of rustix looks for getrandom(2) by its name, of which a static program for MIPS dies.
 pub(crate) fn random(buf: &mut [u8]) -> io::Result<()> {
     // SAFETY: it writes to no more than the bytes of `buf`. So few come at once, or not at all.
-    let n = unsafe { libc::getrandom(buf.as_mut_ptr().cast(), buf.len(), 0) };
+    let n = unsafe { libc::getrandom(buf.as_mut_ptr().cast(), buf.len(), libc::GRND_NONBLOCK) };
     match usize::try_from(n) {
         Ok(n) if n == buf.len() => Ok(()),
         _ => Err(io::Error::last_os_error()),
@@ -105,11 +105,12 @@ pub(super) fn start_thread(name: &'static CStr, stack: usize, work: fn()) -> io:
             drop(Box::from_raw(start.cast::<Start>()));
             return Err(e);
         }
-        let started = says(libc::pthread_attr_setstacksize(attr, stack))
-            .and_then(|()| {
-                says(libc::pthread_attr_setdetachstate(attr, libc::PTHREAD_CREATE_DETACHED))
-            })
-            .and_then(|()| says(libc::pthread_create(thread.as_mut_ptr(), attr, run, start)));
+        let started =
+            says(libc::pthread_attr_setstacksize(attr, stack.max(libc::PTHREAD_STACK_MIN)))
+                .and_then(|()| {
+                    says(libc::pthread_attr_setdetachstate(attr, libc::PTHREAD_CREATE_DETACHED))
+                })
+                .and_then(|()| says(libc::pthread_create(thread.as_mut_ptr(), attr, run, start)));
         libc::pthread_attr_destroy(attr);
         if started.is_err() {
             drop(Box::from_raw(start.cast::<Start>()));

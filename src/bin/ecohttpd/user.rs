@@ -32,7 +32,9 @@ impl User {
         }
         let uid = fields.nth(1)?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
-        Some(User { name: name.to_owned(), uid, gid })
+        // To the kernel this number means that nothing is to be changed.
+        let is_one = |id: u32| id != u32::MAX;
+        (is_one(uid) && is_one(gid)).then(|| User { name: name.to_owned(), uid, gid })
     }
 
     /// Gives up all that this process may do beyond what the user may.
@@ -66,6 +68,14 @@ impl User {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_means_no_change_is_nobody() {
+        for line in ["x:x:4294967295:65534::/:/bin/sh", "x:x:65534:4294967295::/:/bin/sh"] {
+            assert!(User::of(line, "x").is_none(), "{line}");
+        }
+        assert!(User::of("x:x:65534:65534::/:/bin/sh", "x").is_some());
+    }
 
     #[test]
     fn users_are_found_by_their_whole_name() {
