@@ -147,8 +147,10 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        self.reader.join()
-        self.process.stderr.close()
+        # A script that is left of it may still have the other end.
+        self.reader.join(1)
+        if not self.reader.is_alive():
+            self.process.stderr.close()
 
 
 def trusting(version=None, protocols=()):
@@ -247,9 +249,9 @@ class Site:
         # Answers when it has all of it.
         "sum": "sum=$(sha256sum); " + HEAD + "echo \"$CONTENT_LENGTH ${sum%% *}\"",
         "silent": "exec sleep 30",
-        # Goes on when there is a file that says so, or when the site has gone.
-        "wait": HEAD + "echo begun; cd \"$DOCUMENT_ROOT\"\n"
-                "until [ -e go ] || ! [ -e index.html ]; do sleep 0.05; done; cat; echo done",
+        # Goes on when there is a file that says so, or after two minutes.
+        "wait": HEAD + "echo begun; cd \"$DOCUMENT_ROOT\"; n=0\n"
+                "until [ -e go ] || [ $n = 2400 ]; do sleep 0.05; n=$((n + 1)); done; cat; echo done",
     }
 
     def __init__(self, folder):
