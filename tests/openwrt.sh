@@ -18,7 +18,7 @@ read -ra ssh <<< "${SSH:-ssh -o BatchMode=yes -o ConnectTimeout=10}"
 read -ra scp <<< "${SCP:-scp -O -q -o BatchMode=yes -o ConnectTimeout=10}"
 work=$(mktemp -d)
 failures=0
-migrated=
+migrated='' renamed='' realm=''
 
 there() {
 	"${ssh[@]}" "$device" "$@"
@@ -48,6 +48,10 @@ status() {
 }
 
 back() {
+	there rm -f /www/cgi-bin/ecohttpd-try || true
+	if [[ $renamed ]]; then
+		there "uci -q set ecohttpd.@ecohttpd[0].realm='$realm'; uci commit ecohttpd" || true
+	fi
 	if [[ $migrated ]]; then
 		echo "Putting uhttpd back"
 		there ecohttpd-migrate undo || true
@@ -139,6 +143,7 @@ there rm -f /www/cgi-bin/ecohttpd-try
 
 echo "Reload and respawn"
 pid=$(there pidof ecohttpd)
+realm=$(there uci -q get 'ecohttpd.@ecohttpd[0].realm' || true) renamed=1
 there 'uci set ecohttpd.@ecohttpd[0].realm="tests of ecohttpd" && uci commit ecohttpd && reload_config'
 sleep 3
 expect "a reload is no restart" "$pid" "$(there pidof ecohttpd)"

@@ -9,6 +9,7 @@ find_apk() {
     echo "no .apk: apk-tools 3 is not on this machine (OpenWrt's SDK has it in staging_dir/host/bin)"
     return
   fi
+  apk=$(realpath "$apk")
   case $("$apk" --version) in
     "apk-tools 3"*) ;;
     *)

@@ -82,6 +82,8 @@ class Configuration(router.Router):
                   "option ubus_cors '1'", "option no_ubusauth '0'")
         self.start()
         self.assertNotIn("there is no option", self.log())
+        for name in "lua_prefix", "ucode_prefix", "ubus_prefix", "ubus_socket", "ubus_cors":
+            self.assertIn(f"option '{name}' is left out", self.log())
         self.assertFalse([line for line in self.options() if re.match("ubus|lua|ucode|no_ubus", line)])
         table = self.read("/usr/lib/ecohttpd/options.sh")
         for name in names:

@@ -86,7 +86,7 @@ class Jail(router.Router):
         for flag in "-c", "-o", "-E":
             self.assertIn(flag, flags)
         pairs = list(zip(flags, flags[1:]))
-        for pair in [("-n", "ecohttpd-main"), ("-t", "15"), ("-C", "/etc/capabilities/ecohttpd.json"),
+        for pair in [("-n", "ecohttpd-main"), ("-t", "35"), ("-C", "/etc/capabilities/ecohttpd.json"),
                      ("-r", "/srv"), ("-r", "/var/etc/ecohttpd/main.options"), ("-r", "/etc/rules.json"),
                      ("-w", "/tmp/logs")]:
             self.assertIn(pair, pairs)

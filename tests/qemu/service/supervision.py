@@ -96,7 +96,7 @@ class Supervision(router.Router):
     def test_stop(self):
         """What is under way is finished, and nothing is left."""
         self.start()
-        self.assertEqual(self.parameter("term_timeout"), ["15"])
+        self.assertEqual(self.parameter("term_timeout"), ["35"])
         with socket.create_connection(("127.0.0.1", 80), timeout=10) as con:
             con.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
             got = con.recv(1000)

@@ -44,6 +44,7 @@ procd_open_instance() {
 
 procd_set_param() {
 	local name="$1"
+	procd_outside "$name" || return 1
 	shift
 	case "$name" in
 	command|env|data|limits|file|netdev|respawn|watch|watchdog|error|nice|term_timeout|reload_signal|\
@@ -57,6 +58,7 @@ procd_set_param() {
 
 procd_append_param() {
 	local name="$1"
+	procd_outside "$name" || return 1
 	shift
 	while [ $# -gt 0 ]; do
 		procd_quote "$1" >> "$PROCD_AT/$name"
@@ -65,6 +67,7 @@ procd_append_param() {
 }
 
 procd_add_jail() {
+	procd_outside jail || return 1
 	procd_quote "$1" > "$PROCD_AT/jail_name"
 	shift
 	# Words, as in the original, which takes spaces for separators.
@@ -75,6 +78,7 @@ procd_add_jail() {
 }
 
 procd_add_jail_mount() {
+	procd_outside "the mount $1" || return 1
 	# shellcheck disable=SC2048
 	for path in $*; do
 		procd_quote "$path=0" >> "$PROCD_AT/jail_mounts"
@@ -109,6 +113,13 @@ procd_close_instance() {
 # Announcements: a line for each.
 procd_open_data() {
 	PROCD_OBJECTS=data
+}
+
+# The original writes a parameter into whatever object is open, where procd does not look for it.
+procd_outside() {
+	[ -z "$PROCD_OBJECTS" ] && return
+	echo "$1 in $PROCD_OBJECTS, which is open" >&2
+	return 1
 }
 
 procd_close_data() {
