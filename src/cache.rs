@@ -14,9 +14,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use crate::fields::Fields;
 use crate::io::buffer;
 use crate::io::file;
-use crate::response::Fields;
 use crate::wire::coding::Coding;
 use crate::wire::date;
 

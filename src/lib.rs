@@ -51,9 +51,11 @@ mod cache;
 mod connection;
 mod error;
 mod exchange;
+mod fields;
 mod file;
 mod find;
 mod form;
+mod frame;
 #[cfg(feature = "gzip")]
 mod gzip;
 mod io;
@@ -68,6 +70,7 @@ mod server;
 mod shared;
 mod successor;
 mod timer;
+mod transfer;
 mod wire;
 
 pub use connection::Connection;

@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
+use crate::fields::{Fields, check_field, trim};
+use crate::frame::Frame;
 use crate::rare::Rare;
 use crate::wire::status::Status;
-use crate::wire::{field, is_token, is_value_byte, number, push_number};
+use crate::wire::{is_value_byte, number, push_number};
 use crate::{Error, Result};
-
-/// What the fields of a file's response take.
-const FIELDS: usize = 224;
 
 /// What the rest of a head takes.
 const HEAD: usize = 160;
@@ -32,15 +31,6 @@ pub(crate) struct Response {
     pub(crate) sent: u64,
 }
 
-/// Fields that were set.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Fields {
-    /// `name: value` and a line end for each.
-    lines: Vec<u8>,
-    /// The [`field::trace`] of every field that was ever set.
-    traces: u32,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     /// So many bytes are still to come.
@@ -50,62 +40,6 @@ enum Framing {
     Close,
     /// There is none.
     None,
-}
-
-/// What goes before and behind some bytes of the body.
-#[derive(Debug, Default)]
-pub(crate) struct Frame {
-    before: [u8; 18],
-    before_len: usize,
-    pub(crate) after: &'static str,
-    /// The bytes themselves stay here.
-    pub(crate) silent: bool,
-}
-
-impl Frame {
-    pub(crate) fn before(&self) -> &[u8] {
-        self.before.get(..self.before_len).unwrap_or(&[])
-    }
-
-    /// The line that begins a chunk.
-    fn chunk(&mut self, len: u64) {
-        let digits = (u64::BITS - len.leading_zeros()).div_ceil(4).max(1) as usize;
-        for (i, place) in self.before.iter_mut().take(digits).enumerate() {
-            let nibble = (len >> (4 * (digits - 1 - i)) & 15) as u8;
-            *place = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-        }
-        let end = self.before.get_mut(digits..digits + 2);
-        if let Some(end) = end {
-            end.copy_from_slice(b"\r\n");
-        }
-        self.before_len = digits + 2;
-    }
-}
-
-/// Whether a field can be sent.
-pub(crate) fn check_field(name: &str, value: &[u8]) -> Result {
-    if !is_token(name.as_bytes()) {
-        return Err(Error::Invalid("a header name that is no token"));
-    }
-    if !value.iter().copied().all(is_value_byte) {
-        return Err(Error::Invalid("a control character in a header value"));
-    }
-    Ok(())
-}
-
-/// Whether a field says how the message is framed.
-pub(crate) fn is_framing(name: &str) -> bool {
-    ["content-length", "transfer-encoding", "connection"]
-        .iter()
-        .any(|framing| name.eq_ignore_ascii_case(framing))
-}
-
-fn trim(value: &[u8]) -> &[u8] {
-    let blank = |b: &u8| matches!(b, b' ' | b'\t');
-    let start = value.iter().take_while(|b| blank(b)).count();
-    let value = value.get(start..).unwrap_or(&[]);
-    let end = value.len() - value.iter().rev().take_while(|b| blank(b)).count();
-    value.get(..end).unwrap_or(&[])
 }
 
 /// What of the head is not the handler's.
@@ -188,14 +122,7 @@ impl Response {
         if replace {
             self.remove_field(name);
         }
-        let Fields { lines, traces } = Rc::make_mut(self.fields.get_or_insert_default());
-        *traces |= field::trace(name.as_bytes());
-        if lines.is_empty() {
-            lines.reserve(FIELDS);
-        }
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            lines.extend_from_slice(part);
-        }
+        Rc::make_mut(self.fields.get_or_insert_default()).add(name, value);
     }
 
     /// Whether no field was set.
@@ -217,15 +144,9 @@ impl Response {
         if !self.has(name) {
             return;
         }
-        let Some(fields) = &mut self.fields else { return };
-        let lines = &mut Rc::make_mut(fields).lines;
-        let mut kept = Vec::with_capacity(lines.len());
-        for line in lines.split_inclusive(|&b| b == b'\n') {
-            if !is_named(line, name) {
-                kept.extend_from_slice(line);
-            }
+        if let Some(fields) = &mut self.fields {
+            Rc::make_mut(fields).remove(name);
         }
-        *lines = kept;
     }
 
     /// The value of a field that was set.
@@ -235,14 +156,7 @@ impl Response {
 
     /// The values of all fields of a name.
     pub(crate) fn fields<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let trace = field::trace(name.as_bytes());
-        let fields = self.fields.as_deref().filter(|fields| fields.traces & trace != 0);
-        let lines = fields.map_or(&[][..], |fields| &fields.lines);
-        let lines = lines.split(|&b| b == b'\n').filter(move |line| is_named(line, name));
-        lines.filter_map(|line| {
-            let value = line.get(name.len() + 1..)?;
-            std::str::from_utf8(value).ok().map(str::trim)
-        })
+        self.fields.iter().flat_map(move |fields| fields.values(name))
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -308,7 +222,7 @@ impl Response {
     /// The head as it goes to the wire; [`begin`](Self::begin) comes first.
     /// There is room behind it for so many bytes.
     pub(crate) fn head(&self, it: &Circumstances<'_>, behind: usize) -> Vec<u8> {
-        let fields = self.fields.as_deref().map_or(&[][..], |fields| &fields.lines);
+        let fields = self.fields.as_deref().map_or(&[][..], Fields::lines);
         let mut head = Vec::with_capacity(HEAD + fields.len() + behind);
         let line = |head: &mut Vec<u8>, name: &str, value: &str| {
             for part in [name, value, "\r\n"] {
@@ -368,8 +282,8 @@ impl Response {
 
     /// What to put around the next `len` bytes of the body, `last` if it ends with them.
     pub(crate) fn frame(&mut self, len: u64, last: bool) -> Frame {
-        let mut frame =
-            Frame { silent: self.head_only || self.framing == Framing::None, ..Frame::default() };
+        let mut frame = Frame::default();
+        frame.silent = self.head_only || self.framing == Framing::None;
         self.ended |= last;
         if let Framing::Length(left) = &mut self.framing {
             *left = left.saturating_sub(len);
@@ -407,11 +321,6 @@ impl Response {
     pub(crate) fn fell_short(&self) -> bool {
         self.ended && !self.head_only && matches!(self.framing, Framing::Length(1..))
     }
-}
-
-fn is_named(line: &[u8], name: &str) -> bool {
-    let (head, rest) = line.split_at_checked(name.len()).unwrap_or((&[], &[]));
-    rest.first() == Some(&b':') && head.eq_ignore_ascii_case(name.as_bytes())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::io::socket::Socket;
 #[cfg(feature = "tls")]
 use crate::io::tls::Tls;
 use crate::shared::{Place, Shared};
-use crate::{Connection, Error, Options, Request, Result, response};
+use crate::{Connection, Error, Options, Request, Result, fields};
 
 /// Listening sockets and what is to be done with those who connect.
 ///
@@ -115,8 +115,8 @@ impl Server {
     pub(crate) fn check(&self) -> io::Result<()> {
         let Options { cert, key, ca, insecure, headers, .. } = &*self.shared.options();
         for (name, value) in headers {
-            response::check_field(name, value.as_bytes())
-                .and_then(|()| match response::is_framing(name) {
+            fields::check_field(name, value.as_bytes())
+                .and_then(|()| match fields::is_framing(name) {
                     true => Err(Error::Invalid("a header that frames the message")),
                     false => Ok(()),
                 })
