@@ -85,12 +85,13 @@ pub(crate) fn parse(head: &[u8], most_fields: usize) -> Result<Head> {
     let target = uri::target(head, raw_target, method.bytes(head))?;
     let lines = head.get(line_end + 1..).unwrap_or(&[]);
     let most_fields = most_fields.min(MOST_FIELDS);
-    let Fields { spans, traces, seen } = match fields::<FEW_FIELDS>(head, lines, most_fields)? {
+    let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
+    let room = few.get_mut(..most_fields.min(FEW_FIELDS)).unwrap_or(&mut []);
+    let Fields { spans, traces, seen } = match fields(head, lines, room)? {
         Some(fields) => fields,
-        None => fields::<MOST_FIELDS>(head, lines, most_fields)?.ok_or(Error::Status(
-            Status::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "too many header fields",
-        ))?,
+        None => fields(head, lines, &mut vec![httparse::EMPTY_HEADER; most_fields])?.ok_or(
+            Error::Status(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields"),
+        )?,
     };
     let (framing, keep_alive) = seen.decide(minor)?;
 
@@ -121,11 +122,12 @@ struct Fields {
     seen: Seen,
 }
 
-/// Parses the lines of fields that end `head`; nothing if there are more than `ROOM` of them, or more
-/// than `most`.
-fn fields<const ROOM: usize>(head: &[u8], lines: &[u8], most: usize) -> Result<Option<Fields>> {
-    let mut room = [httparse::EMPTY_HEADER; ROOM];
-    let room = room.get_mut(..most.min(ROOM)).unwrap_or(&mut []);
+/// Parses the lines of fields that end `head`; nothing if there are more of them than there is `room`.
+fn fields<'a>(
+    head: &'a [u8],
+    lines: &'a [u8],
+    room: &mut [httparse::Header<'a>],
+) -> Result<Option<Fields>> {
     let fields = match httparse::parse_headers(lines, room) {
         Ok(httparse::Status::Complete((used, fields))) if used == lines.len() => fields,
         Err(httparse::Error::TooManyHeaders) => return Ok(None),
