@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 
 from processes import Failure
 from servers import HERE, OUT, ROOT, SCRIPT_WAITS, www
@@ -20,6 +21,11 @@ SCRIPTS = {
                "printf 'Content-Type: text/plain\\r\\n\\r\\n%s bytes\\n' \"$CONTENT_LENGTH\"\n",
     'wait': f"#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n%s\\n' '{SCRIPT_WAITS}'\nexec sleep 0.5\n",
 }
+
+
+# Seconds for which a file has to be left alone before the launcher keeps its bytes (src/cache.rs), and one
+# for the clock of the file system.
+SETTLED = 2 + 1
 
 
 def install(wanted):
@@ -81,7 +87,7 @@ def compiled(source, name, *flags):
 
 
 def docroot(*names):
-    """The files and scripts that are served: those of the names, or all."""
+    """The files and scripts that are served: those of the names, or all; settled, so that they are cached."""
     os.makedirs(f'{www()}/cgi-bin', exist_ok=True)
     block = b'0123456789abcde\n' * 64
     for name in names or FILES:
@@ -91,6 +97,9 @@ def docroot(*names):
             with open(path, 'wb') as f:
                 for _ in range(size // len(block)):
                     f.write(block)
+    changed = max(os.stat(f'{www()}/{name}').st_ctime for name in names or FILES)
+    while (age := time.time() - changed) <= SETTLED:
+        time.sleep(max(0.1, SETTLED - age))
     for name, text in SCRIPTS.items():
         path = f'{www()}/cgi-bin/{name}'
         with open(path, 'w') as f:
