@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use smol::LocalExecutor;
-use smol::future::FutureExt;
+use smol::future::{FutureExt, yield_now};
 
 use crate::accept::{Gate, Listener, all_gone, next, open};
 use crate::exchange::{Access, converse};
@@ -18,6 +18,9 @@ use crate::io::socket::Socket;
 use crate::io::tls::Tls;
 use crate::shared::{Place, Shared};
 use crate::{Connection, Error, Options, Request, Result, fields};
+
+/// Times that connections are run before whatever else is on this thread gets its turn.
+const ROUND: usize = 200;
 
 /// Listening sockets and what is to be done with those who connect.
 ///
@@ -293,16 +296,6 @@ impl Server {
         let handler = &handler;
         let reactor = Reactor::current()?;
         let tasks = LocalExecutor::new();
-        // Tasks and not part of what `run` is given, since that is polled at every wake-up.
-        let news = tasks.spawn({
-            let reactor = reactor.clone();
-            async move { reactor.drain().await }
-        });
-        let time = tasks.spawn({
-            let clock = shared.clock.clone();
-            async move { clock.run(&reactor).await }
-        });
-        tasks.spawn(shared.tidy()).detach();
         let accept = async {
             while let Some(accepted) = next(shared).await? {
                 // On the heap: it would be kept as long as the connection is.
@@ -320,7 +313,21 @@ impl Server {
             all_gone(shared).await;
             Ok(())
         };
-        Box::pin(tasks.run(until_woken(accept.or(news).or(time)))).await
+        // Polled only when something of it was woken, which a request does not.
+        let others = reactor.drain().or(shared.clock.run(&reactor)).or(shared.tidy());
+        let server = until_woken(accept.or(others));
+        // The executor's own run() is made for threads that share their work, which costs more.
+        let connections = async {
+            loop {
+                for _ in 0..ROUND {
+                    if !tasks.try_tick() {
+                        tasks.tick().await;
+                    }
+                }
+                yield_now().await;
+            }
+        };
+        Box::pin(server.or(connections)).await
     }
 }
 

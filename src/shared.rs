@@ -1,6 +1,7 @@
 //! What all connections of a server have in common.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::task::Waker;
@@ -143,8 +144,8 @@ impl Shared {
         date.seconds
     }
 
-    /// Looks after what is kept, at every tick.
-    pub(crate) async fn tidy(&self) {
+    /// Looks after what is kept, at every tick, for as long as the server runs.
+    pub(crate) async fn tidy(&self) -> io::Result<()> {
         loop {
             self.clock.tick().await;
             match self.active.get() {
