@@ -181,7 +181,7 @@ impl Connection {
         let options = &self.options;
         let most = options.max_head.min(crate::io::buffer::SIZE);
         self.link.watch.arm(options.head_timeout);
-        let (mut seen, mut checked) = (0, false);
+        let (mut search, mut checked) = (head::Search::default(), false);
         let end = loop {
             while let n @ 1.. = head::blank(self.received.raw()) {
                 self.received.drop_raw(n);
@@ -194,9 +194,9 @@ impl Connection {
             if head::is_hopeless(raw) && raw != b"\r" {
                 return Err(Error::Malformed("request line"));
             }
-            match head::end(raw, seen) {
+            match search.end(raw) {
                 Some(end) if end <= most => break end,
-                None if raw.len() < most => seen = raw.len().saturating_sub(3),
+                None if raw.len() < most => {}
                 _ => return Err(head_too_large(raw.get(..most).unwrap_or(raw))),
             }
             // Only of a head that comes in pieces; one that is there is parsed once.
@@ -211,7 +211,7 @@ impl Connection {
         // They may be others by now, and the handler is to find those that count when it begins.
         self.options = self.shared.options();
         let raw = self.received.raw().get(..end).unwrap_or(&[]);
-        let head = head::parse(raw, self.options.max_headers)?;
+        let head = head::parse(raw, &search, self.options.max_headers)?;
         self.response = Response::new(head.method.bytes(&head.bytes) == b"HEAD", head.minor == 0);
         self.received.drop_raw(end);
         self.body = Body::new(head.framing);

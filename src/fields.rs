@@ -37,6 +37,10 @@ impl Fields {
         self.lines = kept;
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values(name).next().is_some()
+    }
+
     /// The values of all fields of a name.
     pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let absent = self.traces & field::trace(name.as_bytes()) == 0;

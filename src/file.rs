@@ -84,7 +84,7 @@ impl Connection {
     /// Whether the request's method is one that files have. An error page answers whatever was
     /// asked.
     fn allows_method(&mut self, req: &Request) -> Result<bool> {
-        let allowed = self.response.status != Status::OK || matches!(req.method(), "GET" | "HEAD");
+        let allowed = self.response.status != Status::OK || req.is_read();
         if !allowed {
             self.add_header("Allow", "GET, HEAD")?;
         }

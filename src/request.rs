@@ -14,7 +14,8 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct Request {
     head: Head,
-    path: String,
+    /// The path, where it is not what the target says.
+    path: Option<String>,
     /// The path as bytes, where `path` could not hold them.
     odd_path: Option<Vec<u8>>,
     climbs: bool,
@@ -35,19 +36,26 @@ struct Rewritten {
 
 impl Request {
     pub(crate) fn new(head: Head) -> Result<Self> {
-        let uri::Path { bytes, climbs, hides_slash } =
-            uri::path(head.target.path.bytes(&head.bytes))?;
-        let (path, odd_path) = texts(bytes);
-        let odd_values = head.fields.iter().enumerate().filter_map(|(i, (_, value))| {
-            let value = value.bytes(&head.bytes);
-            match std::str::from_utf8(value) {
-                Ok(_) => None,
-                Err(_) => Some((i, String::from_utf8_lossy(value).into_owned())),
+        let raw = head.target.path.bytes(&head.bytes);
+        let mut path = uri::Path::default();
+        let (text, odd_path) = match uri::is_normal(raw) {
+            true => (None, None),
+            false => {
+                path = uri::path(raw)?;
+                texts(std::mem::take(&mut path.bytes))
             }
-        });
-        let odd_values = odd_values.collect();
-        let form = Multipart::default();
-        Ok(Request { head, path, odd_path, climbs, hides_slash, rewritten: None, odd_values, form })
+        };
+        let odd_values = if head.bytes.is_ascii() { Vec::new() } else { odd_values(&head) };
+        Ok(Request {
+            head,
+            path: text,
+            odd_path,
+            climbs: path.climbs,
+            hides_slash: path.hides_slash,
+            rewritten: None,
+            odd_values,
+            form: Multipart::default(),
+        })
     }
 
     /// The method: `GET`, `POST`, …
@@ -108,12 +116,19 @@ impl Request {
     /// U+FFFD, so the text begins with, ends with and equals any given ASCII exactly if the true
     /// path does. It is `*` for `OPTIONS *`, and begins with `/` otherwise.
     pub fn path(&self) -> &str {
-        &self.path
+        match &self.path {
+            Some(path) => path,
+            None => self.head.target.path.text(&self.head.bytes),
+        }
     }
 
     /// The path as the file system knows it.
     pub fn path_bytes(&self) -> &[u8] {
-        self.odd_path.as_deref().unwrap_or(self.path.as_bytes())
+        match (&self.odd_path, &self.path) {
+            (Some(path), _) => path,
+            (None, Some(path)) => path.as_bytes(),
+            (None, None) => self.head.target.path.bytes(&self.head.bytes),
+        }
     }
 
     /// Whether the path had more `..` than segments before them. What is left names no file then.
@@ -247,17 +262,30 @@ impl Request {
         self.head.traces & CONDITIONS == 0
     }
 
+    /// Whether it asks for what is there, as GET and HEAD do.
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.head.method.bytes(&self.head.bytes), b"GET" | b"HEAD")
+            || matches!(self.method(), "GET" | "HEAD")
+    }
+
     pub(crate) fn head(&self) -> &Head {
         &self.head
     }
 }
 
 /// A path as text, and as bytes where text cannot hold it.
-fn texts(bytes: Vec<u8>) -> (String, Option<Vec<u8>>) {
+fn texts(bytes: Vec<u8>) -> (Option<String>, Option<Vec<u8>>) {
     match String::from_utf8(bytes) {
-        Ok(path) => (path, None),
-        Err(e) => (String::from_utf8_lossy(e.as_bytes()).into_owned(), Some(e.into_bytes())),
+        Ok(path) => (Some(path), None),
+        Err(e) => (Some(String::from_utf8_lossy(e.as_bytes()).into_owned()), Some(e.into_bytes())),
     }
+}
+
+/// What stands for the values of a head that are no UTF-8, by their place.
+fn odd_values(head: &Head) -> Vec<(usize, String)> {
+    let values = head.fields.iter().map(|(_, value)| value.bytes(&head.bytes)).enumerate();
+    let odd = values.filter(|(_, value)| std::str::from_utf8(value).is_err());
+    odd.map(|(i, value)| (i, String::from_utf8_lossy(value).into_owned())).collect()
 }
 
 #[cfg(test)]
@@ -266,7 +294,9 @@ mod tests {
     use crate::wire::head;
 
     fn request(raw: &[u8]) -> Request {
-        Request::new(head::parse(raw, 100).unwrap()).unwrap()
+        let mut search = head::Search::default();
+        assert_eq!(search.end(raw), Some(raw.len()));
+        Request::new(head::parse(raw, &search, 100).unwrap()).unwrap()
     }
 
     #[test]

@@ -45,6 +45,7 @@ enum Framing {
 /// What of the head is not the handler's.
 #[derive(Debug)]
 pub(crate) struct Circumstances<'a> {
+    /// The whole line of it.
     pub(crate) date: &'a str,
     pub(crate) server: &'a str,
     /// Fields of every response that does not have them itself.
@@ -160,7 +161,7 @@ impl Response {
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.field(name).is_some()
+        self.fields.as_deref().is_some_and(|fields| fields.has(name))
     }
 
     pub(crate) fn set_length(&mut self, length: u64) {
@@ -219,51 +220,56 @@ impl Response {
         self.framing != Framing::Close && self.status.code() >= 200
     }
 
-    /// The head as it goes to the wire; [`begin`](Self::begin) comes first.
+    /// Appends the head as it goes to the wire; [`begin`](Self::begin) comes first.
     /// There is room behind it for so many bytes.
-    pub(crate) fn head(&self, it: &Circumstances<'_>, behind: usize) -> Vec<u8> {
+    pub(crate) fn head(&self, head: &mut Vec<u8>, it: &Circumstances<'_>, behind: usize) {
         let fields = self.fields.as_deref().map_or(&[][..], Fields::lines);
-        let mut head = Vec::with_capacity(HEAD + fields.len() + behind);
+        head.reserve(HEAD + fields.len() + behind);
         let line = |head: &mut Vec<u8>, name: &str, value: &str| {
             for part in [name, value, "\r\n"] {
                 head.extend_from_slice(part.as_bytes());
             }
         };
-        head.extend_from_slice(b"HTTP/1.1 ");
-        push_number(&mut head, self.status.code().into());
-        line(&mut head, " ", self.reason.get().unwrap_or(self.status.reason()));
+        match self.reason.get() {
+            // By far the most of them.
+            None if self.status == Status::OK => head.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
+            reason => {
+                head.extend_from_slice(b"HTTP/1.1 ");
+                push_number(head, self.status.code().into());
+                line(head, " ", reason.unwrap_or(self.status.reason()));
+            }
+        }
         let always = |name: &str| it.always.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
         if !self.has("date") && !always("date") {
-            line(&mut head, "Date: ", it.date);
+            head.extend_from_slice(it.date.as_bytes());
         }
         if !it.server.is_empty() && !self.has("server") && !always("server") {
-            line(&mut head, "Server: ", it.server);
+            line(head, "Server: ", it.server);
         }
         match (it.keep_alive, self.http10) {
-            (false, _) => line(&mut head, "Connection: ", "close"),
-            (true, true) => line(&mut head, "Connection: ", "keep-alive"),
+            (false, _) => line(head, "Connection: ", "close"),
+            (true, true) => line(head, "Connection: ", "keep-alive"),
             (true, false) => {}
         }
         match self.framing {
             Framing::Length(n) => {
                 head.extend_from_slice(b"Content-Length: ");
-                push_number(&mut head, n);
+                push_number(head, n);
                 head.extend_from_slice(b"\r\n");
             }
-            Framing::Chunked => line(&mut head, "Transfer-Encoding: ", "chunked"),
+            Framing::Chunked => line(head, "Transfer-Encoding: ", "chunked"),
             // It has no content, and says so.
             Framing::None if self.status == Status::RESET_CONTENT => {
-                line(&mut head, "Content-Length: ", "0");
+                line(head, "Content-Length: ", "0");
             }
             Framing::Close | Framing::None => {}
         }
         for (name, value) in it.always.iter().filter(|(name, _)| !self.has(name)) {
             head.extend_from_slice(name.as_bytes());
-            line(&mut head, ": ", value);
+            line(head, ": ", value);
         }
         head.extend_from_slice(fields);
         head.extend_from_slice(b"\r\n");
-        head
     }
 
     /// Whether the next `len` bytes of the body can be sent.
@@ -327,21 +333,27 @@ impl Response {
 mod tests {
     use super::*;
 
+    fn written(response: &Response, it: &Circumstances<'_>) -> String {
+        let mut head = Vec::new();
+        response.head(&mut head, it, 0);
+        String::from_utf8(head).unwrap()
+    }
+
     fn head(response: &mut Response, length: Option<u64>) -> String {
         let keep_alive = response.begin(length, false);
-        let it = Circumstances { date: "now", server: "", always: &[], keep_alive };
-        String::from_utf8(response.head(&it, 0)).unwrap()
+        let it = Circumstances { date: "Date: now\r\n", server: "", always: &[], keep_alive };
+        written(response, &it)
     }
 
     #[test]
     fn fields_of_every_response_come_once() {
         let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let always = [field("Server", "mine"), field("date", "then"), field("X-A", "1")];
-        let it = Circumstances { date: "now", server: "ours", always: &always, keep_alive: true };
+        let it = Circumstances { date: "-", server: "ours", always: &always, keep_alive: true };
         let mut r = Response::new(false, false);
         r.set_field("x-a", b"2", true).unwrap();
         r.begin(Some(0), false);
-        let head = String::from_utf8(r.head(&it, 0)).unwrap();
+        let head = written(&r, &it);
         assert_eq!(
             head,
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nServer: mine\r\ndate: then\r\nx-a: 2\r\n\r\n"

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::IoSlice;
 
+use crate::io::buffer;
 use crate::response::Circumstances;
 use crate::{Connection, Error, Result, Status};
 
@@ -292,9 +293,10 @@ impl Connection {
         let len = self.gathered.raw().len() as u64 + data.len() as u64;
         // Looked at before there is a head, so that there can be another answer.
         self.response.allows(len)?;
-        let mut head = Vec::new();
+        let mut head = self.shared.scratch.take();
+        head.clear();
         if !self.response.head_sent {
-            head = self.head(last.then_some(len));
+            self.head(&mut head, last.then_some(len));
         }
         #[cfg(feature = "gzip")]
         if self.deflater.is_some() {
@@ -314,11 +316,14 @@ impl Connection {
         self.link.write_all(&mut parts.map(IoSlice::new), more, secs).await?;
         self.response.count(&frame, len);
         self.gathered.clear();
+        if head.capacity() <= buffer::SIZE {
+            self.shared.scratch.set(head);
+        }
         Ok(())
     }
 
-    /// The response head; `length` is that of the body, if it is known by now.
-    fn head(&mut self, length: Option<u64>) -> Vec<u8> {
+    /// Appends the response head; `length` is that of the body, if it is known by now.
+    fn head(&mut self, head: &mut Vec<u8>, length: Option<u64>) {
         #[cfg(feature = "gzip")]
         let coded = self.begin_deflating(length);
         #[cfg(not(feature = "gzip"))]
@@ -339,7 +344,7 @@ impl Connection {
             keep_alive: self.keep_alive,
         };
         let behind = length.filter(|&length| length <= SMALL).unwrap_or(0);
-        self.response.head(&it, behind as usize)
+        self.response.head(head, &it, behind as usize);
     }
 
     /// Whether a response that is complete leaves more of the request unread than is worth reading.

@@ -16,7 +16,7 @@ use crate::wire::date;
 
 pub(crate) type Log = Rc<dyn Fn(&Access<'_>)>;
 
-/// A date, and at which beat of the clock it was made.
+/// A Date field, and at which beat of the clock it was made.
 #[derive(Default)]
 struct Date {
     beats: u32,
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) draining: Cell<bool>,
     pub(crate) waiting: RefCell<Option<Waker>>,
     date: RefCell<Date>,
+    /// Where heads are put together, while nobody does.
+    pub(crate) scratch: Cell<Vec<u8>>,
     pub(crate) log: RefCell<Option<Log>>,
     /// A docroot, and where that is without symbolic links.
     docroot: RefCell<Option<(PathBuf, PathBuf)>>,
@@ -75,6 +77,7 @@ impl Shared {
             draining: Cell::new(false),
             waiting: RefCell::new(None),
             date: RefCell::default(),
+            scratch: Cell::default(),
             log: RefCell::default(),
             docroot: RefCell::default(),
         }
@@ -125,7 +128,7 @@ impl Shared {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
     }
 
-    /// The date for the Date field, made once a second: to ask for the time is a system call where
+    /// The Date field with its line end, made once a second: to ask for the time is a system call where
     /// the kernel has no other way.
     pub(crate) fn date(&self) -> Rc<str> {
         self.dated(0);
@@ -139,7 +142,11 @@ impl Shared {
         let mut date = self.date.borrow_mut();
         if date.beats != beats || date.text.is_empty() || date.seconds < modified {
             let seconds = self.now();
-            *date = Date { beats, seconds, text: date::format(seconds).into() };
+            *date = Date {
+                beats,
+                seconds,
+                text: format!("Date: {}\r\n", date::format(seconds)).into(),
+            };
         }
         date.seconds
     }

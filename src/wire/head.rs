@@ -37,19 +37,33 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// Where the head at the start of `buf` ends, if all of it is there.
-///
-/// `from` is where looking for it goes on: what was there the last time, less the three bytes
-/// that may begin its end. Line ends are taken for what they are meant to be; [`parse`] is strict.
-pub(crate) fn end(buf: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    loop {
-        at += memchr(b'\n', buf.get(at..)?)? + 1;
-        let line = buf.get(..at - 1)?;
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.last() == Some(&b'\n') {
-            return Some(at);
+/// Looks for the end of a head that comes in pieces, and at the ends of its lines.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// How far it has come, less the three bytes that may begin the end.
+    from: usize,
+    /// A line ended with LF alone.
+    bare: bool,
+}
+
+impl Search {
+    /// Where the head at the start of `buf` ends, if all of it is there. What was there the last time
+    /// still is.
+    ///
+    /// Line ends are taken for what they are meant to be; [`parse`] is strict.
+    pub(crate) fn end(&mut self, buf: &[u8]) -> Option<usize> {
+        let mut at = self.from;
+        while let Some(ahead) = memchr(b'\n', buf.get(at..)?) {
+            at += ahead + 1;
+            let line = buf.get(..at - 1)?;
+            let stripped = line.strip_suffix(b"\r");
+            self.bare |= stripped.is_none();
+            if stripped.unwrap_or(line).last() == Some(&b'\n') {
+                return Some(at);
+            }
         }
+        self.from = buf.len().saturating_sub(3);
+        None
     }
 }
 
@@ -73,9 +87,12 @@ pub(crate) fn blank(buf: &[u8]) -> usize {
     if buf.starts_with(b"\r\n") { 2 } else { 0 }
 }
 
-/// Parses a complete head of at most `most_fields` header fields.
-pub(crate) fn parse(head: &[u8], most_fields: usize) -> Result<Head> {
-    refuse_bare_line_feeds(head)?;
+/// Parses a complete head of at most `most_fields` header fields, the end of which was found by `search`.
+pub(crate) fn parse(head: &[u8], search: &Search, most_fields: usize) -> Result<Head> {
+    // httparse takes a bare LF for a line end; whoever stands before us may not.
+    if search.bare {
+        return Err(Error::Malformed("line end"));
+    }
     let line_end = memchr(b'\n', head).unwrap_or(0);
     let line = head.get(..line_end).and_then(|line| line.strip_suffix(b"\r")).unwrap_or(&[]);
     let (method, raw_target, minor) = request_line(line)?;
@@ -137,27 +154,13 @@ fn fields<'a>(
     let mut spans = Vec::with_capacity(fields.len());
     let mut traces = 0;
     for field in fields {
+        // The parser takes nothing but tokens for names.
         let (name, value) = (field.name.as_bytes(), field.value.trim_ascii_end());
-        if !is_token(name) {
-            return Err(Error::Malformed("header field"));
-        }
         seen.field(field.name, value)?;
         traces |= field::trace(name);
         spans.push((Span::of(head, name), Span::of(head, value)));
     }
     Ok(Some(Fields { spans, traces, seen }))
-}
-
-/// The parser above takes a bare LF for a line end; whoever stands before us may not.
-fn refuse_bare_line_feeds(head: &[u8]) -> Result {
-    let mut rest = head;
-    while let Some(at) = memchr(b'\n', rest) {
-        if at == 0 || rest.get(at - 1) != Some(&b'\r') {
-            return Err(Error::Malformed("line end"));
-        }
-        rest = rest.get(at + 1..).unwrap_or(&[]);
-    }
-    Ok(())
 }
 
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], u8)> {
@@ -242,6 +245,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn parse(head: &[u8], most_fields: usize) -> Result<Head> {
+        let mut search = Search::default();
+        search.end(head);
+        super::parse(head, &search, most_fields)
+    }
 
     fn status(head: &str) -> u16 {
         match parse(head.as_bytes(), 100) {
@@ -395,22 +404,22 @@ mod tests {
             let eol = if lf { "\n" } else { "\r\n" };
             let lines: Vec<_> = lines.into_iter().filter(|l| !l.is_empty()).collect();
             let text = format!("G{eol}{}{eol}{rest}", lines.iter().map(|l| format!("{l}{eol}")).collect::<String>());
-            let whole = end(text.as_bytes(), 0);
-            let (mut have, mut seen) = (0, 0);
+            let (mut search, mut pieces) = (Search::default(), Search::default());
+            let whole = search.end(text.as_bytes());
+            let mut have = 0;
             let mut cuts = cuts.into_iter();
             let mut found = None;
             while found.is_none() && have < text.len() {
                 have = (have + cuts.next().unwrap_or(3)).min(text.len());
-                found = end(&text.as_bytes()[..have], seen);
-                seen = have.saturating_sub(3);
+                found = pieces.end(&text.as_bytes()[..have]);
             }
             prop_assert_eq!(found, whole);
+            prop_assert_eq!((search.bare, pieces.bare), (lf, lf));
         }
 
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse(&bytes, 100);
-            let _ = end(&bytes, 0);
         }
 
         #[test]

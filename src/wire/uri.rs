@@ -106,9 +106,6 @@ pub(crate) fn path(raw: &[u8]) -> Result<Path> {
     if raw == b"*" {
         return Ok(Path { bytes: raw.to_vec(), ..Path::default() });
     }
-    if is_normal(raw) {
-        return Ok(Path { bytes: raw.to_vec(), ..Path::default() });
-    }
     let mut hides_slash = false;
     let mut decoded = Vec::with_capacity(raw.len());
     let mut rest = raw;
@@ -151,9 +148,9 @@ pub(crate) fn path(raw: &[u8]) -> Result<Path> {
     Ok(path)
 }
 
-/// Whether a path is what it would come to: nothing is encoded in it, and no segment is empty or
+/// Whether a path is what [`path`] would make of it: nothing is encoded in it, and no segment is empty or
 /// begins with a dot.
-fn is_normal(raw: &[u8]) -> bool {
+pub(crate) fn is_normal(raw: &[u8]) -> bool {
     let mut before = 0;
     raw.first() == Some(&b'/')
         && raw.iter().all(|&b| {
@@ -323,6 +320,14 @@ mod tests {
             prop_assert!(!path.bytes.windows(2).any(|w| w == b"//"));
             for segment in path.bytes.split(|&b| b == b'/') {
                 prop_assert!(segment != b".." && segment != b".");
+            }
+        }
+
+        #[test]
+        fn what_is_normal_stays_as_it_is(raw in "(/|\\.|%2[eEfF]|a|\\\\){0,9}") {
+            if is_normal(raw.as_bytes()) {
+                let bytes = raw.clone().into_bytes();
+                prop_assert_eq!(path(raw.as_bytes()).unwrap(), Path { bytes, ..Path::default() });
             }
         }
 

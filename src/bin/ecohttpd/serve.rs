@@ -108,7 +108,7 @@ async fn step(
     if req.climbs() {
         return Box::pin(refuse(app, site, con, req, visit, Status::FORBIDDEN)).await;
     }
-    if !req.path().starts_with('/') {
+    if !req.path_bytes().starts_with(b"/") {
         Box::pin(con.serve_file(req)).await?; // OPTIONS *
         return Ok(Next::Done);
     }
@@ -117,7 +117,7 @@ async fn step(
     {
         return Ok(Next::Done);
     }
-    let target = Box::pin(site.resolve(con, req.path_bytes())).await;
+    let target = site.resolve(con, req.path_bytes()).await;
     let target = target.map_err(Error::Io)?;
     // What stands for a directory may be guarded by itself.
     if req.path_bytes().ends_with(b"/") {

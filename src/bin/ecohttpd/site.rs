@@ -150,19 +150,21 @@ impl Site {
     }
 
     /// Finds out what `path` stands for, which is decoded and begins with a slash.
+    ///
+    /// All but a file of that name is on the heap, so that this is small.
     pub(crate) async fn resolve(&self, con: &Connection, path: &[u8]) -> io::Result<Target> {
         if is_below(path, self.cgi_prefix.as_bytes()) {
-            return self.program(path).await;
+            return Box::pin(self.program(path)).await;
         }
         let found = match path.ends_with(b"/") {
-            true => self.index(con, path).await,
+            true => Box::pin(self.index(con, path)).await,
             false => match con.open(self.place(path)).await {
                 Ok(file) => self.found(file, path),
                 Err(e) => Err(e),
             },
         };
         let found = match found {
-            Err(e) if is_missing(&e) => self.interpreted(con, path).await,
+            Err(e) if is_missing(&e) => Box::pin(self.interpreted(con, path)).await,
             done => done,
         };
         match found {
