@@ -160,10 +160,46 @@ impl Connection {
     }
 
     async fn send_representation(&mut self, req: &Request, it: Box<Representation>) -> Result {
-        let size = it.opened.size();
-        let whole = it.transfer == Transfer::Plain;
         let is_bare = self.response.status == Status::OK && self.response.is_bare();
-        let mut parts = Vec::new();
+        let size = it.opened.size();
+        let held = &*it.opened.held;
+        match self.choose(req, &it)? {
+            Choice::Nothing(status) => return self.answer(status).await,
+            Choice::NotModified => {}
+            Choice::NoPart => {
+                self.response.drop_content();
+                self.add_header("Content-Range", &format!("bytes */{size}"))?;
+                return self.error_page(Status::RANGE_NOT_SATISFIABLE).await;
+            }
+            #[cfg(feature = "gzip")]
+            Choice::Whole if it.transfer != Transfer::Plain => {
+                self.send_transformed(held, it.transfer).await?;
+            }
+            Choice::Whole => {
+                self.response.set_length(size);
+                let most = self.options.file_cache;
+                if held.is_worth_keeping(most, || self.shared.now()) {
+                    Box::pin(self.shared.cache.fill(&it.opened.held, most)).await?;
+                }
+                let is_usual = is_bare && it.coding.is_none() && held.content().is_some();
+                if let Some(fields) = self.response.fields_set().filter(|_| is_usual) {
+                    held.fields.get_or_init(|| fields.clone());
+                }
+                self.send_stretch(held, Part { start: 0, len: size }).await?;
+            }
+            Choice::Parts(parts) => {
+                self.set_status(Status::PARTIAL_CONTENT)?;
+                Box::pin(self.send_parts(held, size, &parts)).await?;
+            }
+        }
+        self.write(&[], true).await
+    }
+
+    /// Decides by the conditions and ranges of a request what of a file is sent, and sets the fields for
+    /// it.
+    fn choose(&mut self, req: &Request, it: &Representation) -> Result<Choice> {
+        let whole = it.transfer == Transfer::Plain;
+        let mut choice = Choice::Whole;
         if !it.kind.packed {
             // Also where there is no sibling, so that nobody has to look for one.
             self.response.put("Vary", b"Accept-Encoding", false);
@@ -178,16 +214,16 @@ impl Connection {
             self.response.put("Last-Modified", date.as_bytes(), true);
             let validators = Validators { etag, modified, now };
             match condition::evaluate(|name| req.header_all(name), validators) {
-                Verdict::Failed => return self.answer(Status::PRECONDITION_FAILED).await,
+                Verdict::Failed => return Ok(Choice::Nothing(Status::PRECONDITION_FAILED)),
                 Verdict::NotModified => {
                     self.set_status(Status::NOT_MODIFIED)?;
-                    return self.write(&[], true).await;
+                    return Ok(Choice::NotModified);
                 }
                 Verdict::Proceed { range: true } if req.method() == "GET" && whole => {
-                    match req.header("range").map(|value| range::parse(value, size)) {
+                    match req.header("range").map(|value| range::parse(value, it.opened.size())) {
                         None | Some(Ranges::Whole) => {}
-                        Some(Ranges::Parts(some)) => parts = some,
-                        Some(Ranges::Unsatisfiable) => return self.refuse_range(size).await,
+                        Some(Ranges::Parts(parts)) => choice = Choice::Parts(parts),
+                        Some(Ranges::Unsatisfiable) => return Ok(Choice::NoPart),
                     }
                 }
                 Verdict::Proceed { .. } => {}
@@ -202,49 +238,16 @@ impl Connection {
         if !self.response.has("content-type") {
             self.response.put("Content-Type", it.kind.name.as_bytes(), true);
         }
-        let held = &*it.opened.held;
-        match (&parts[..], it.transfer) {
-            #[cfg(feature = "gzip")]
-            (_, Transfer::Deflate | Transfer::Inflate) => {
-                self.send_transformed(held, it.transfer).await?;
-            }
-            ([], Transfer::Plain) => {
-                self.response.set_length(size);
-                let most = self.options.file_cache;
-                if held.is_worth_keeping(most, || self.shared.now()) {
-                    Box::pin(self.shared.cache.fill(&it.opened.held, most)).await?;
-                }
-                if let Some(content) = held.content() {
-                    let is_usual = is_bare && it.coding.is_none();
-                    if let Some(fields) = self.response.fields_set().filter(|_| is_usual) {
-                        held.fields.get_or_init(|| fields.clone());
-                    }
-                    return self.write(content, true).await;
-                }
-                self.send_stretch(held, Part { start: 0, len: size }).await?;
-            }
-            ([part], Transfer::Plain) => {
-                self.set_status(Status::PARTIAL_CONTENT)?;
-                self.add_header("Content-Range", &content_range(*part, size))?;
-                self.response.set_length(part.len);
-                self.send_stretch(held, *part).await?;
-            }
-            (parts, Transfer::Plain) => {
-                self.set_status(Status::PARTIAL_CONTENT)?;
-                Box::pin(self.send_parts(held, size, parts)).await?;
-            }
-        }
-        self.write(&[], true).await
+        Ok(choice)
     }
 
-    async fn refuse_range(&mut self, size: u64) -> Result {
-        self.response.drop_content();
-        self.add_header("Content-Range", &format!("bytes */{size}"))?;
-        self.error_page(Status::RANGE_NOT_SATISFIABLE).await
-    }
-
-    /// Several ranges, as `multipart/byteranges` (RFC 9110, 14.6).
+    /// One range, or several as `multipart/byteranges` (RFC 9110, 14.6).
     async fn send_parts(&mut self, held: &Held, size: u64, parts: &[Part]) -> Result {
+        if let [part] = parts {
+            self.add_header("Content-Range", &content_range(*part, size))?;
+            self.response.set_length(part.len);
+            return self.send_stretch(held, *part).await;
+        }
         let kind = self.response.field("content-type").unwrap_or("").to_owned();
         let random = || {
             let mut bytes = [0; 8];
@@ -267,6 +270,18 @@ impl Connection {
         }
         self.send_pieces(&[end.as_bytes()]).await
     }
+}
+
+/// What of a file is sent.
+enum Choice {
+    /// No file at all.
+    Nothing(Status),
+    /// The client has it.
+    NotModified,
+    /// What it asks for lies behind the end.
+    NoPart,
+    Whole,
+    Parts(Vec<Part>),
 }
 
 fn content_range(part: Part, size: u64) -> String {

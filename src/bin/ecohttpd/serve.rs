@@ -105,63 +105,63 @@ async fn step(
     req: &mut Request,
     visit: &mut Visit,
 ) -> Result<Next> {
-    if req.climbs() {
-        return Box::pin(refuse(app, site, con, req, visit, Status::FORBIDDEN)).await;
-    }
-    if !req.path_bytes().starts_with(b"/") {
-        Box::pin(con.serve_file(req)).await?; // OPTIONS *
-        return Ok(Next::Done);
-    }
-    if !site.is_open(req.path_bytes())
-        && !Box::pin(admit(site, con, req, req.path_bytes(), visit)).await?
-    {
-        return Ok(Next::Done);
-    }
-    let target = site.resolve(con, req.path_bytes()).await;
-    let target = target.map_err(Error::Io)?;
-    // What stands for a directory may be guarded by itself.
-    if req.path_bytes().ends_with(b"/") {
-        if let Some(path) = site.own_path(&target) {
-            if !site.is_open(&path) && !Box::pin(admit(site, con, req, &path, visit)).await? {
-                return Ok(Next::Done);
-            }
+    let status = 'refused: {
+        if req.climbs() {
+            break 'refused Status::FORBIDDEN;
         }
-    }
-    match target {
-        Target::Script(script) => {
-            return Box::pin(run(app, site, con, req, visit, script)).await;
+        if !req.path_bytes().starts_with(b"/") {
+            Box::pin(con.serve_file(req)).await?; // OPTIONS *
+            return Ok(Next::Done);
         }
-        // A program may make something of a slash that was encoded, but it separates no files.
-        Target::File(_) | Target::Directory(_) if req.hides_slash() => {
-            return Box::pin(refuse(app, site, con, req, visit, Status::FORBIDDEN)).await;
+        if !site.is_open(req.path_bytes())
+            && !Box::pin(admit(site, con, req, req.path_bytes(), visit)).await?
+        {
+            return Ok(Next::Done);
         }
-        Target::File(file) => con.serve_open(req, file).await?,
-        Target::Directory(_) if site.no_dirlists => {
-            return Box::pin(refuse(app, site, con, req, visit, Status::FORBIDDEN)).await;
-        }
-        Target::Directory(dir) => {
-            if matches!(req.method(), "GET" | "HEAD") {
-                Box::pin(listing::answer(con, req, dir, &site.charset, &app.listings)).await?;
-            } else {
-                con.add_header("Allow", "GET, HEAD")?;
-                Box::pin(con.answer(Status::METHOD_NOT_ALLOWED)).await?;
-            }
-        }
-        Target::Forbidden => {
-            return Box::pin(refuse(app, site, con, req, visit, Status::FORBIDDEN)).await;
-        }
-        Target::Missing => {
-            if !std::mem::replace(&mut visit.fell_back, true) {
-                let before = req.path_bytes().to_owned();
-                let next = Box::pin(apply(site, con, req, visit, Stage::Fallback)).await?;
-                if matches!(next, Next::Done) || req.path_bytes() != before {
-                    return Ok(next);
+        let target = site.resolve(con, req.path_bytes()).await;
+        let target = target.map_err(Error::Io)?;
+        // What stands for a directory may be guarded by itself.
+        if req.path_bytes().ends_with(b"/") {
+            if let Some(path) = site.own_path(&target) {
+                if !site.is_open(&path) && !Box::pin(admit(site, con, req, &path, visit)).await? {
+                    return Ok(Next::Done);
                 }
             }
-            return Box::pin(refuse(app, site, con, req, visit, Status::NOT_FOUND)).await;
         }
-    }
-    Ok(Next::Done)
+        match target {
+            Target::Script(script) => {
+                return Box::pin(run(app, site, con, req, visit, script)).await;
+            }
+            // A program may make something of a slash that was encoded, but it separates no files.
+            Target::File(_) | Target::Directory(_) if req.hides_slash() => Status::FORBIDDEN,
+            Target::File(file) => {
+                con.serve_open(req, file).await?;
+                return Ok(Next::Done);
+            }
+            Target::Directory(_) if site.no_dirlists => Status::FORBIDDEN,
+            Target::Directory(dir) => {
+                if matches!(req.method(), "GET" | "HEAD") {
+                    Box::pin(listing::answer(con, req, dir, &site.charset, &app.listings)).await?;
+                } else {
+                    con.add_header("Allow", "GET, HEAD")?;
+                    Box::pin(con.answer(Status::METHOD_NOT_ALLOWED)).await?;
+                }
+                return Ok(Next::Done);
+            }
+            Target::Forbidden => Status::FORBIDDEN,
+            Target::Missing => {
+                if !std::mem::replace(&mut visit.fell_back, true) {
+                    let before = req.path_bytes().to_owned();
+                    let next = Box::pin(apply(site, con, req, visit, Stage::Fallback)).await?;
+                    if matches!(next, Next::Done) || req.path_bytes() != before {
+                        return Ok(next);
+                    }
+                }
+                Status::NOT_FOUND
+            }
+        }
+    };
+    Box::pin(refuse(app, site, con, req, visit, status)).await
 }
 
 /// Whether the client may go on to `path`; if not, it has been asked who it is.
