@@ -369,6 +369,19 @@ mod tests {
     }
 
     #[test]
+    fn field_names_are_tokens() {
+        for b in 0..=u8::MAX {
+            for (before, after) in [("", "a"), ("a", ""), ("abcdefghi", "b")] {
+                let mut head = b"GET / HTTP/1.1\r\nHost: h\r\n".to_vec();
+                head.extend([before.as_bytes(), &[b], after.as_bytes(), b": 1\r\n\r\n"].concat());
+                // A colon ends the name, if there is one.
+                let is_name = is_tchar(b) || b == b':' && !before.is_empty();
+                assert_eq!(parse(&head, 9).is_ok(), is_name, "{before}{:?}{after}", char::from(b));
+            }
+        }
+    }
+
+    #[test]
     fn a_head_is_taken_apart() {
         let raw = b"GET http://h/p?q=1 HTTP/1.1\r\nHOST: h\r\nX-One:  a b \t\r\nX-One:\r\n\r\n";
         let head = parse(raw, 100).unwrap();
