@@ -211,14 +211,13 @@ impl Connection {
         // They may be others by now, and the handler is to find those that count when it begins.
         self.options = self.shared.options();
         let raw = self.received.raw().get(..end).unwrap_or(&[]);
-        let head = head::parse(raw, &search, self.options.max_headers)?;
-        self.response = Response::new(head.method.bytes(&head.bytes) == b"HEAD", head.minor == 0);
+        let req = Request::parse(raw, &search, self.options.max_headers)?;
+        self.response = Response::new(req.raw_method() == "HEAD", req.minor_version() == 0);
         self.received.drop_raw(end);
-        self.body = Body::new(head.framing);
+        self.body = Body::new(req.head().framing);
         self.body_read = 0;
         self.body_timeout = self.options.body_timeout;
         self.lent = 0;
-        let req = Box::new(Request::new(head)?);
         self.out_of_step = false;
         if req.content_length().is_some_and(|n| n > self.options.max_body) {
             return Err(Error::TooLarge("request body"));

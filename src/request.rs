@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::wire::head::{Framing, Head};
+use crate::wire::head::{self, Framing, Head, Search};
 use crate::wire::multipart::Multipart;
 use crate::wire::{Span, field, uri};
 use crate::{Error, Result};
@@ -35,7 +35,10 @@ struct Rewritten {
 }
 
 impl Request {
-    pub(crate) fn new(head: Head) -> Result<Self> {
+    /// Parses a complete head of at most `most_fields` header fields, the end of which was found by
+    /// `search`.
+    pub(crate) fn parse(bytes: &[u8], search: &Search, most_fields: usize) -> Result<Box<Self>> {
+        let head = head::parse(bytes, search, most_fields)?;
         let raw = head.target.path.bytes(&head.bytes);
         let mut path = uri::Path::default();
         let (text, odd_path) = match uri::is_normal(raw) {
@@ -46,7 +49,7 @@ impl Request {
             }
         };
         let odd_values = if head.bytes.is_ascii() { Vec::new() } else { odd_values(&head) };
-        Ok(Request {
+        Ok(Box::new(Request {
             head,
             path: text,
             odd_path,
@@ -55,7 +58,7 @@ impl Request {
             rewritten: None,
             odd_values,
             form: Multipart::default(),
-        })
+        }))
     }
 
     /// The method: `GET`, `POST`, …
@@ -291,12 +294,11 @@ fn odd_values(head: &Head) -> Vec<(usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::head;
 
-    fn request(raw: &[u8]) -> Request {
-        let mut search = head::Search::default();
+    fn request(raw: &[u8]) -> Box<Request> {
+        let mut search = Search::default();
         assert_eq!(search.end(raw), Some(raw.len()));
-        Request::new(head::parse(raw, &search, 100).unwrap()).unwrap()
+        Request::parse(raw, &search, 100).unwrap()
     }
 
     #[test]
