@@ -211,7 +211,7 @@ async fn run(
     con: &mut Connection,
     req: &mut Request,
     visit: &mut Visit,
-    script: Script,
+    script: Box<Script>,
 ) -> Result<Next> {
     match Box::pin(cgi::answer(app, site, con, req, visit, &script)).await? {
         Outcome::Answered => Ok(Next::Done),

@@ -51,7 +51,7 @@ pub(crate) struct Script {
 /// What a path stands for.
 #[derive(Debug)]
 pub(crate) enum Target {
-    Script(Script),
+    Script(Box<Script>),
     /// A file, or a directory whose slash is missing.
     File(OpenFile),
     /// A directory without an index.
@@ -185,12 +185,12 @@ impl Site {
         match self.interpreter(path) {
             // Nothing is unpacked to be run.
             Some(_) if file.is_packed() => Ok(Target::Missing),
-            Some(interpreter) => Ok(Target::Script(Script {
+            Some(interpreter) => Ok(Target::Script(Box::new(Script {
                 path: file.path().to_owned(),
                 name: path.to_owned(),
                 info: Vec::new(),
                 interpreter: Some(interpreter.to_owned()),
-            })),
+            }))),
             None => Ok(Target::File(file)),
         }
     }
@@ -236,8 +236,9 @@ impl Site {
                 continue;
             }
             return Ok(match self.found(file, name)? {
-                Target::Script(script) => {
-                    Target::Script(Script { info: info.to_owned(), ..script })
+                Target::Script(mut script) => {
+                    script.info = info.to_owned();
+                    Target::Script(script)
                 }
                 other => other,
             });
@@ -277,7 +278,8 @@ impl Site {
                 return Ok(Target::Forbidden);
             }
             let (name, info) = (name.to_owned(), info.to_owned());
-            return Ok(Target::Script(Script { path: place, name, info, interpreter }));
+            let script = Script { path: place, name, info, interpreter };
+            return Ok(Target::Script(Box::new(script)));
         }
         // A directory of programs is not listed, but one of them may stand for it.
         if path.ends_with(b"/") {
