@@ -176,6 +176,7 @@ async fn room(shared: &Shared) -> bool {
 /// is up to us to ask again: when somebody has gone, or in a second.
 async fn shortage(shared: &Shared) {
     let active = shared.active.get();
+    shared.short.set(true);
     shared.cache.clear();
     shared.clock.evict();
     let freed = poll_fn(|cx| {
@@ -184,6 +185,7 @@ async fn shortage(shared: &Shared) {
         if freed { Poll::Ready(()) } else { Poll::Pending }
     });
     let _ = Watch::new(shared.clock.clone()).within(0, freed).await;
+    shared.short.set(false);
 }
 
 /// Waits until the last connection has ended, but not for ever.

@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) active: Cell<usize>,
     /// Somebody waits for a place.
     pub(crate) crowded: Cell<bool>,
+    /// Somebody waits for descriptors or memory.
+    pub(crate) short: Cell<bool>,
     pub(crate) draining: Cell<bool>,
     pub(crate) waiting: RefCell<Option<Waker>>,
     date: RefCell<Date>,
@@ -74,6 +76,7 @@ impl Shared {
             inflating: Cell::new(0),
             active: Cell::new(0),
             crowded: Cell::new(false),
+            short: Cell::new(false),
             draining: Cell::new(false),
             waiting: RefCell::new(None),
             date: RefCell::default(),
@@ -200,7 +203,11 @@ impl std::ops::Deref for Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
-        self.0.wake();
+        let shared = &self.0;
+        shared.active.set(shared.active.get() - 1);
+        // To whoever waits for the next connection it is no news.
+        if shared.crowded.get() || shared.short.get() || shared.is_draining() {
+            shared.wake();
+        }
     }
 }
