@@ -45,13 +45,13 @@ impl fmt::Display for Address {
 
 impl Address {
     /// The addresses that `text` names: a port alone is every IPv4 and every IPv6 address.
-    pub(crate) fn parse(text: &str) -> Result<Vec<Address>, String> {
+    pub(crate) fn parse(text: &str) -> Result<Vec<Address>, &'static str> {
         if let Some(path) = text.strip_prefix("unix:") {
             // What a sockaddr_un holds.
             return match path.len() {
-                0 => Err("the path of the socket is missing".into()),
+                0 => Err("the path of the socket is missing"),
                 1..108 => Ok(vec![Address::Unix(path.into())]),
-                _ => Err("the path of the socket has more than 107 bytes".into()),
+                _ => Err("the path of the socket has more than 107 bytes"),
             };
         }
         if let Some(number) = text.strip_prefix("fd:") {
@@ -73,11 +73,11 @@ impl Address {
             ]);
         };
         if host.is_empty() {
-            return Err("the address before the colon is missing".into());
+            return Err("the address before the colon is missing");
         }
         let bare = match host.strip_prefix('[') {
             Some(rest) => rest.strip_suffix(']').ok_or("a bracket is missing")?,
-            None if host.contains(':') => return Err("an IPv6 address takes brackets".into()),
+            None if host.contains(':') => return Err("an IPv6 address takes brackets"),
             None => host,
         };
         if let Some((ip, scope)) = bare.split_once('%') {

@@ -20,7 +20,7 @@ use crate::cgi::Orphans;
 use crate::log::Log;
 use crate::redirect::Https;
 use crate::reload::Change;
-use crate::report::Report;
+use crate::report::{Report, Said};
 use crate::serve::{App, serve};
 use crate::site::Site;
 use crate::slots::Slots;
@@ -28,10 +28,6 @@ use crate::sys;
 
 /// The least time between two looks at the certificates.
 const LOOK: Duration = Duration::from_secs(5);
-
-/// It has been said where it had to be.
-#[derive(Debug)]
-pub(crate) struct Said;
 
 fn say(log: &Log, what: impl ToString) -> Said {
     log.line(&what.to_string());

@@ -24,7 +24,7 @@ fn check(result: c_int) -> io::Result<c_int> {
 extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     let count = usize::try_from(count).unwrap_or(0);
     // SAFETY: these are so many C strings, as it is with main(3), and stay to the end.
-    let words = (0..count).map(|i| unsafe { CStr::from_ptr(*words.add(i)) });
+    let words = (1..count).map(|i| unsafe { CStr::from_ptr(*words.add(i)) });
     let words = words.map(|word| OsStr::from_bytes(word.to_bytes()).to_owned()).collect();
     // What is opened must not be taken for one of the usual three.
     for fd in 0..3 {
