@@ -3,15 +3,17 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use memchr::memrchr;
 use rustix::net::{AddressFamily, SocketType, socket};
 
-use crate::sys;
+use crate::number::number;
+use crate::sys::{self, Names};
 
 /// An address to listen at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,22 +56,22 @@ impl Address {
                 _ => Err("the path of the socket has more than 107 bytes"),
             };
         }
-        if let Some(number) = text.strip_prefix("fd:") {
-            let number = digits(number).and_then(|n| i32::try_from(n).ok()).filter(|n| *n > 2);
-            let number = number.ok_or("the descriptor is no number from 3 on")?;
-            return Ok(vec![Address::Descriptor(number)]);
+        if let Some(n) = text.strip_prefix("fd:") {
+            let n = number(n.as_bytes()).and_then(|n| i32::try_from(n).ok()).filter(|n| *n > 2);
+            let n = n.ok_or("the descriptor is no number from 3 on")?;
+            return Ok(vec![Address::Descriptor(n)]);
         }
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (Some(host), port),
-            None => (None, text),
-        };
-        let port = digits(port).and_then(|n| u16::try_from(n).ok());
+        let bytes = text.as_bytes();
+        let colon = memrchr(b':', bytes);
+        let port = bytes.get(colon.map_or(0, |at| at + 1)..).and_then(number);
+        let port = port.and_then(|n| u16::try_from(n).ok());
         let port = port.ok_or("the port is no number from 0 to 65535")?;
-        let tcp = |at, optional| Address::Tcp { at, optional };
-        let Some(host) = host else {
+        let Some(host) = colon.and_then(|at| text.get(..at)) else {
+            let any4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
+            let any6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
             return Ok(vec![
-                tcp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), false),
-                tcp(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), true),
+                Address::Tcp { at: any4, optional: false },
+                Address::Tcp { at: any6, optional: true },
             ]);
         };
         if host.is_empty() {
@@ -80,24 +82,25 @@ impl Address {
             None if host.contains(':') => return Err("an IPv6 address takes brackets"),
             None => host,
         };
-        if let Some((ip, scope)) = bare.split_once('%') {
-            let ip: Ipv6Addr = ip.parse().map_err(|_| "a scope is for IPv6 addresses only")?;
-            return Ok(match scope_id(scope) {
-                Ok(scope) => vec![tcp(SocketAddrV6::new(ip, port, 0, scope).into(), false)],
-                Err(why) => vec![Address::Unknown { name: text.to_owned(), why }],
-            });
-        }
-        if let Ok(ip) = bare.parse::<IpAddr>() {
-            return Ok(vec![tcp(SocketAddr::new(ip, port), false)]);
-        }
         // Others may have an address, and an admin page at one is better than none.
         let unknown = |why: String| vec![Address::Unknown { name: text.to_owned(), why }];
-        let mut found: Vec<_> = match (bare, port).to_socket_addrs() {
-            Ok(found) => found.map(|at| tcp(at, false)).collect(),
-            Err(e) => return Ok(unknown(e.to_string())),
-        };
-        found.dedup();
-        Ok(if found.is_empty() { unknown("it has no address".into()) } else { found })
+        let known = |at| Address::Tcp { at, optional: false };
+        if let Some((ip, scope)) = bare.split_once('%') {
+            let ip = sys::resolve(ip, port, Names::Ipv6Only).unwrap_or_default();
+            let Some(SocketAddr::V6(mut at)) = ip.first().copied() else {
+                return Err("a scope is for IPv6 addresses only");
+            };
+            let Some(scope) = scope_id(scope) else {
+                return Ok(unknown(format!("there is no interface {scope}")));
+            };
+            at.set_scope_id(scope);
+            return Ok(vec![known(at.into())]);
+        }
+        Ok(match sys::resolve(bare, port, Names::All) {
+            Ok(found) if found.is_empty() => unknown("it has no address".into()),
+            Ok(found) => found.into_iter().map(known).collect(),
+            Err(why) => unknown(why),
+        })
     }
 
     /// Whether it is this one, whoever asked for it.
@@ -121,23 +124,12 @@ impl Address {
     }
 }
 
-/// A number of nothing but digits.
-fn digits(text: &str) -> Option<u32> {
-    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    plain.then(|| text.parse().ok()).flatten()
-}
-
 /// The number of a network interface, by which link-local addresses are told apart.
-fn scope_id(scope: &str) -> Result<u32, String> {
-    if let Some(number) = digits(scope) {
-        return Ok(number);
+fn scope_id(scope: &str) -> Option<u32> {
+    match number(scope.as_bytes()).and_then(|n| u32::try_from(n).ok()) {
+        None => sys::interface(scope),
+        number => number,
     }
-    let missing = || format!("there is no interface {scope}");
-    if scope.is_empty() || scope.contains('/') || scope.starts_with('.') {
-        return Err(missing());
-    }
-    let index = fs::read_to_string(format!("/sys/class/net/{scope}/ifindex"));
-    index.ok().and_then(|index| digits(index.trim())).ok_or_else(missing)
 }
 
 /// The file of a Unix socket, which goes when this does, unless somebody else's is there by then.
@@ -214,6 +206,10 @@ impl Inherited {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parsed(text: &str) -> Vec<String> {
@@ -265,6 +261,50 @@ mod tests {
         assert!(matches!(&unknown[..], [Address::Unknown { name, .. }] if name.ends_with(":80")));
         let long = format!("unix:/{}", "x".repeat(107));
         assert!(Address::parse(&long).unwrap_err().contains("107 bytes"));
+    }
+
+    #[test]
+    fn addresses_are_those_that_std_finds() {
+        use std::net::ToSocketAddrs;
+        for host in
+            ["localhost", "127.1", "0x7f.1", "010.0.0.1", "no-such-name.invalid", "1.2.3", "*", ""]
+        {
+            let measure = (host, 7).to_socket_addrs();
+            match sys::resolve(host, 7, Names::All) {
+                Ok(mut found) => {
+                    let mut all: Vec<_> = measure.unwrap().collect();
+                    all.dedup();
+                    assert_eq!(found, all, "{host}");
+                    found.dedup();
+                    assert_eq!(found, all, "{host}");
+                }
+                Err(why) => assert_eq!(why, measure.unwrap_err().to_string(), "{host}"),
+            }
+        }
+        let lo = fs::read_to_string("/sys/class/net/lo/ifindex").unwrap();
+        assert_eq!(sys::interface("lo"), lo.trim().parse().ok());
+        for name in ["", "lo2", "a-name-of-more-than-15-bytes", "l\0o"] {
+            assert_eq!(sys::interface(name), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_of_addresses_are_those_of_std(
+            text in "[0-9a-fA-F:.]{0,12}|([0-9a-f]{0,5}:{1,2}){0,9}([0-9]{1,3}[.]){0,4}[0-9]?",
+            four: Ipv4Addr,
+            six: Ipv6Addr,
+        ) {
+            for text in [text, six.to_string(), format!("::ffff:{four}"), four.to_string()] {
+                let found = sys::resolve(&text, 7, Names::Ipv6Only).ok();
+                let measure = text.parse::<Ipv6Addr>().ok();
+                prop_assert_eq!(found, measure.map(|ip| vec![SocketAddr::new(ip.into(), 7)]));
+                if let Ok(ip) = text.parse::<IpAddr>() {
+                    let found = sys::resolve(&text, 7, Names::All);
+                    prop_assert_eq!(found, Ok(vec![SocketAddr::new(ip, 7)]));
+                }
+            }
+        }
     }
 
     #[test]

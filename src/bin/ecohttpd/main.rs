@@ -15,6 +15,7 @@ mod cgi;
 mod conf;
 mod filter;
 mod json;
+mod line;
 mod listing;
 mod log;
 mod number;

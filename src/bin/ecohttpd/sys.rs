@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, CString, OsStr, c_char};
 use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::AtomicUsize;
@@ -12,6 +13,8 @@ use std::{io, ptr};
 
 use libc::c_int;
 use rustix::process::Pid;
+
+use crate::line::Line;
 
 fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -64,6 +67,79 @@ pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
         check(libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC))?;
         Ok(OwnedFd::from_raw_fd(fd))
     }
+}
+
+/// What [`resolve`] takes for an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    All,
+    /// No name, but an IPv6 address in numbers.
+    Ipv6Only,
+}
+
+/// The addresses of a host, or why they are not known.
+///
+/// That of std is 3 KB more on MIPS, most of it to find out what is no name, which the C library
+/// does as well.
+pub(crate) fn resolve(host: &str, port: u16, names: Names) -> Result<Vec<SocketAddr>, String> {
+    let host = CString::new(host).map_err(|e| e.to_string())?;
+    // SAFETY: zeros are valid for all of its fields, and mean that nothing is asked for.
+    let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
+    hints.ai_socktype = libc::SOCK_STREAM;
+    if names == Names::Ipv6Only {
+        (hints.ai_family, hints.ai_flags) = (libc::AF_INET6, libc::AI_NUMERICHOST);
+    }
+    let mut list = ptr::null_mut();
+    // SAFETY: the host is a C string, and all of them outlive the call.
+    let error =
+        unsafe { libc::getaddrinfo(host.as_ptr(), ptr::null(), &raw const hints, &mut list) };
+    if error == libc::EAI_SYSTEM {
+        return Err(io::Error::last_os_error().to_string());
+    }
+    if error != 0 {
+        // SAFETY: it returns a C string for every number, which stays.
+        let why = unsafe { CStr::from_ptr(libc::gai_strerror(error)) }.to_string_lossy();
+        return Err(format!("failed to lookup address information: {why}"));
+    }
+    let mut found = Vec::new();
+    let mut next = list;
+    // SAFETY: the list was made by the call that has succeeded, is not used after it is given up, and
+    // ends with a null pointer. What an entry points to is as its family says.
+    unsafe {
+        while let Some(entry) = next.as_ref() {
+            let at = match entry.ai_family {
+                libc::AF_INET => {
+                    let at = &*entry.ai_addr.cast::<libc::sockaddr_in>();
+                    let ip = Ipv4Addr::from(at.sin_addr.s_addr.to_ne_bytes());
+                    Some(SocketAddr::new(ip.into(), port))
+                }
+                libc::AF_INET6 => {
+                    let at = &*entry.ai_addr.cast::<libc::sockaddr_in6>();
+                    let ip = Ipv6Addr::from(at.sin6_addr.s6_addr);
+                    Some(SocketAddrV6::new(ip, port, at.sin6_flowinfo, at.sin6_scope_id).into())
+                }
+                _ => None,
+            };
+            // Some stand there twice.
+            if at.is_some() && at != found.last().copied() {
+                found.extend(at);
+            }
+            next = entry.ai_next;
+        }
+        libc::freeaddrinfo(list);
+    }
+    Ok(found)
+}
+
+/// The number of a network interface, if there is one of that name.
+pub(crate) fn interface(name: &str) -> Option<u32> {
+    if name.len() >= libc::IF_NAMESIZE {
+        return None; // which would be cut
+    }
+    let name = CString::new(name).ok()?;
+    // SAFETY: it is a C string that outlives the call.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    (index != 0).then_some(index)
 }
 
 /// Whether something can be written without waiting.
@@ -226,7 +302,7 @@ const COUNTERS: Option<(usize, usize)> = None;
 
 /// Nothing but async-signal-safe calls, and nothing that allocates.
 extern "C" fn dying(signal: c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let mut line = Line { text: [0; 128], len: 0 };
+    let mut line = Line::new();
     line.push(concat!("ecohttpd ", env!("CARGO_PKG_VERSION"), " dies of signal ").as_bytes());
     line.number(signal.unsigned_abs() as usize, 10);
     if let (Some((counter, back)), false) = (COUNTERS, context.is_null()) {
@@ -243,45 +319,12 @@ extern "C" fn dying(signal: c_int, _: *mut libc::siginfo_t, context: *mut libc::
         line.number((&raw const __ehdr_start) as usize, 16);
     }
     line.push(b"\n");
+    let text = line.text();
     // SAFETY: the bytes are there, and nobody waits for what comes of it. The action of the signal is
     // the default again, which ends this process.
     unsafe {
-        libc::write(2, line.text.as_ptr().cast(), line.len);
+        libc::write(2, text.as_ptr().cast(), text.len());
         libc::raise(signal);
-    }
-}
-
-/// A line that is put together without an allocation, and cut where it is full.
-struct Line {
-    text: [u8; 128],
-    len: usize,
-}
-
-impl Line {
-    fn push(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            if let Some(place) = self.text.get_mut(self.len) {
-                *place = *byte;
-                self.len += 1;
-            }
-        }
-    }
-
-    fn number(&mut self, mut number: usize, base: usize) {
-        let mut digits = [0_u8; 20];
-        let mut from = digits.len();
-        loop {
-            from -= 1;
-            let digit = (number % base) as u8;
-            if let Some(place) = digits.get_mut(from) {
-                *place = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
-            }
-            number /= base;
-            if number == 0 || from == 0 {
-                break;
-            }
-        }
-        self.push(digits.get(from..).unwrap_or_default());
     }
 }
 
