@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use memchr::memrchr;
 use rustix::net::{AddressFamily, SocketType, socket};
 
-use crate::number::number;
+use crate::number::{number, number32};
 use crate::sys::{self, Names};
 
 /// An address to listen at.
@@ -57,15 +57,16 @@ impl Address {
             };
         }
         if let Some(n) = text.strip_prefix("fd:") {
-            let n = number(n.as_bytes()).and_then(|n| i32::try_from(n).ok()).filter(|n| *n > 2);
-            let n = n.ok_or("the descriptor is no number from 3 on")?;
-            return Ok(vec![Address::Descriptor(n)]);
+            return match number(n.as_bytes(), i32::MAX as u64) {
+                Some(n @ 3..) => Ok(vec![Address::Descriptor(n as i32)]),
+                _ => Err("the descriptor is no number from 3 on"),
+            };
         }
         let bytes = text.as_bytes();
         let colon = memrchr(b':', bytes);
-        let port = bytes.get(colon.map_or(0, |at| at + 1)..).and_then(number);
-        let port = port.and_then(|n| u16::try_from(n).ok());
-        let port = port.ok_or("the port is no number from 0 to 65535")?;
+        let port = bytes.get(colon.map_or(0, |at| at + 1)..).unwrap_or_default();
+        let port = number(port, u16::MAX.into()).ok_or("the port is no number from 0 to 65535")?;
+        let port = port as u16;
         let Some(host) = colon.and_then(|at| text.get(..at)) else {
             let any4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
             let any6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
@@ -126,10 +127,7 @@ impl Address {
 
 /// The number of a network interface, by which link-local addresses are told apart.
 fn scope_id(scope: &str) -> Option<u32> {
-    match number(scope.as_bytes()).and_then(|n| u32::try_from(n).ok()) {
-        None => sys::interface(scope),
-        number => number,
-    }
+    number32(scope.as_bytes()).or_else(|| sys::interface(scope))
 }
 
 /// The file of a Unix socket, which goes when this does, unless somebody else's is there by then.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::accounts::{self, Accounts};
 use crate::auth::Realms;
+use crate::parts::parts;
 use crate::report::Report;
 use crate::text::{Place, escape};
 
@@ -42,7 +43,7 @@ impl Conf {
         let mut conf = Conf::default();
         let mut error_page_at = None;
         let before = report.mistakes.len();
-        for (line, at) in text.split(|&b| b == b'\n').zip(1_u32..) {
+        for (line, at) in parts(text, b'\n').zip(1_u32..) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if matches!(line.trim_ascii_start().first(), None | Some(b'#')) {
                 continue;

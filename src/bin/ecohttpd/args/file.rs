@@ -7,6 +7,7 @@ use std::path::Path;
 use super::given::Given;
 use super::{Reading, option};
 use crate::accounts;
+use crate::parts::parts;
 use crate::report::Said;
 
 /// Whoever has more mistakes has given the wrong file.
@@ -31,7 +32,7 @@ pub(super) fn follow(
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |sum, b| (sum ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
     let before = named.report.mistakes.len();
-    for (line, at) in text.split(|&b| b == b'\n').zip(1_u32..) {
+    for (line, at) in parts(&text, b'\n').zip(1_u32..) {
         let line = line.trim_ascii();
         if matches!(line.first(), None | Some(b'#')) {
             continue;

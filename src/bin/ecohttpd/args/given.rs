@@ -49,10 +49,8 @@ impl<'a> Given<'a> {
 
     /// A number of `most` at most.
     pub(super) fn number(&mut self, most: u64) -> Result<u64, Said> {
-        match number(self.text()?.as_bytes()) {
-            Some(number) if number <= most => Ok(number),
-            _ => Err(self.wrong("no number, or too large a one")),
-        }
+        let number = number(self.text()?.as_bytes(), most);
+        number.ok_or_else(|| self.wrong("no number, or too large a one"))
     }
 
     pub(super) fn seconds(&mut self) -> Result<u32, Said> {
