@@ -6,7 +6,6 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use memchr::memrchr;
@@ -14,6 +13,7 @@ use rustix::net::{AddressFamily, SocketType, socket};
 
 use crate::number::{number, number32};
 use crate::sys::{self, Names};
+use crate::unix::{self, LONGEST_PATH};
 
 /// An address to listen at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +49,9 @@ impl Address {
     /// The addresses that `text` names: a port alone is every IPv4 and every IPv6 address.
     pub(crate) fn parse(text: &str) -> Result<Vec<Address>, &'static str> {
         if let Some(path) = text.strip_prefix("unix:") {
-            // What a sockaddr_un holds.
             return match path.len() {
                 0 => Err("the path of the socket is missing"),
-                1..108 => Ok(vec![Address::Unix(path.into())]),
+                1..=LONGEST_PATH => Ok(vec![Address::Unix(path.into())]),
                 _ => Err("the path of the socket has more than 107 bytes"),
             };
         }
@@ -154,22 +153,31 @@ impl Drop for SocketFile {
 }
 
 /// Listens at a Unix socket, in place of one that nobody listens at any more.
-pub(crate) fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    let named = |e: io::Error| {
-        io::Error::new(e.kind(), format!("cannot listen on unix:{}: {e}", path.display()))
-    };
-    match fs::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() => {
-            if UnixStream::connect(path).is_ok() {
-                return Err(named(io::ErrorKind::AddrInUse.into()));
-            }
-            fs::remove_file(path).map_err(named)?;
+pub(crate) fn bind_unix(path: &Path) -> io::Result<(OwnedFd, SocketFile)> {
+    match replace(path) {
+        Ok(listener) => {
+            Ok((listener, SocketFile { path: path.to_owned(), id: SocketFile::id(path) }))
         }
-        // What is no socket is somebody's file; binding says so.
-        _ => {}
+        Err(e) => {
+            let why = format!("cannot listen on unix:{}: {e}", path.display());
+            Err(io::Error::new(e.kind(), why))
+        }
     }
-    let listener = UnixListener::bind(path).map_err(named)?;
-    Ok((listener, SocketFile { path: path.to_owned(), id: SocketFile::id(path) }))
+}
+
+fn replace(path: &Path) -> io::Result<OwnedFd> {
+    // What is no socket is somebody's file; binding says so.
+    if fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
+        // One that has no room for us is listened at, too.
+        match unix::connect(path, SocketType::STREAM) {
+            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            Err(_) => fs::remove_file(path)?,
+        }
+    }
+    unix::listen(path)
 }
 
 /// The descriptors that were handed over, each of which can be taken once.

@@ -37,20 +37,29 @@ pub(crate) fn bind(
     said: &mut dyn FnMut(&Address, io::Result<&Bound>),
 ) -> Vec<Bound> {
     let mut bound: Vec<Bound> = Vec::new();
-    let https = args.https.iter().filter(|_| tls.is_some()).map(|at| (at, true));
-    let mut wanted: Vec<_> = args.http.iter().map(|at| (at, false)).chain(https).collect();
+    let mut left: Vec<Option<(&Address, bool)>> = Vec::new();
+    for at in &args.http {
+        left.push(Some((at, false)));
+    }
+    for at in args.https.iter().filter(|_| tls.is_some()) {
+        left.push(Some((at, true)));
+    }
     // First what stays as it is, then what becomes HTTPS or ceases to be it: what is left over is
     // not in the way of the others.
     for same in [true, false] {
-        wanted.retain(|&(at, secure)| {
+        for place in &mut left {
+            let Some((at, secure)) = *place else {
+                continue;
+            };
             let found = old.iter().find(|old| {
                 old.wanted.is_same(at)
                     && (old.secure == secure || !same)
                     && bound.iter().all(|it| it.kept != Some(old.n))
             });
             let Some(old) = found else {
-                return true;
+                continue;
             };
+            *place = None;
             let kept = match tls.filter(|_| secure) {
                 #[cfg(feature = "tls")]
                 Some(tls) => server.try_keep_tls(old.n, tls),
@@ -67,10 +76,12 @@ pub(crate) fn bind(
                 }),
                 Err(e) => said(at, Err(e)),
             }
-            false
-        });
+        }
     }
-    for (wanted, secure) in wanted.into_iter().filter(|(at, _)| !at.is_superfluous()) {
+    for place in left {
+        let Some((wanted, secure)) = place.filter(|(at, _)| !at.is_superfluous()) else {
+            continue;
+        };
         match fresh(server, wanted, tls.filter(|_| secure), inherited) {
             Ok((at, file)) => {
                 let (wanted, n) = (wanted.clone(), bound.len());
@@ -120,7 +131,7 @@ fn socket(at: &Address, inherited: &mut Inherited) -> io::Result<(OwnedFd, Optio
     match at {
         Address::Unix(path) => {
             let (listener, file) = address::bind_unix(path)?;
-            Ok((listener.into(), Some(file)))
+            Ok((listener, Some(file)))
         }
         Address::Descriptor(n) => Ok((inherited.take(*n)?, None)),
         Address::Unknown { why, .. } => {

@@ -35,6 +35,7 @@ mod slots;
 mod sys;
 mod text;
 mod turn;
+mod unix;
 mod url;
 mod user;
 

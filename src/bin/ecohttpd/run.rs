@@ -1,14 +1,15 @@
 //! The life of the server: bound, handed to a user, sent to the background, steered, ended.
 
 use std::cell::{Cell, RefCell};
-use std::fs::OpenOptions;
 use std::future::pending;
 use std::io;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ecohttpd::{Connection, Handle, Options, Request, Server, Signal, Signals, until_woken};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::chdir;
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use smol::future::or;
 
 use crate::access::AccessLog;
@@ -214,11 +215,11 @@ pub(crate) fn options(args: &Args) -> Options {
 
 /// Goes to the background, where nobody reads what is printed.
 fn detach() -> io::Result<()> {
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let null = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     sys::detach()?;
-    std::env::set_current_dir("/")?;
-    rustix::stdio::dup2_stdin(null.as_fd())?;
-    rustix::stdio::dup2_stdout(null.as_fd())?;
-    rustix::stdio::dup2_stderr(null.as_fd())?;
+    chdir(c"/")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
     Ok(())
 }
