@@ -12,7 +12,7 @@ use memchr::memrchr;
 use rustix::net::{AddressFamily, SocketType, socket};
 
 use crate::number::{number, number32};
-use crate::sys::{self, Names};
+use crate::sys;
 use crate::unix::{self, LONGEST_PATH};
 
 /// An address to listen at.
@@ -82,24 +82,24 @@ impl Address {
             None if host.contains(':') => return Err("an IPv6 address takes brackets"),
             None => host,
         };
-        // Others may have an address, and an admin page at one is better than none.
-        let unknown = |why: String| vec![Address::Unknown { name: text.to_owned(), why }];
-        let known = |at| Address::Tcp { at, optional: false };
-        if let Some((ip, scope)) = bare.split_once('%') {
-            let ip = sys::resolve(ip, port, Names::Ipv6Only).unwrap_or_default();
-            let Some(SocketAddr::V6(mut at)) = ip.first().copied() else {
+        let (bare, scope) = match bare.split_once('%') {
+            Some((ip, scope)) => (ip, Some(scope)),
+            None => (bare, None),
+        };
+        let mut found = sys::resolve(bare, port, scope.is_some());
+        if let Some(scope) = scope {
+            let Ok([SocketAddr::V6(at)]) = found.as_deref_mut() else {
                 return Err("a scope is for IPv6 addresses only");
             };
-            let Some(scope) = scope_id(scope) else {
-                return Ok(unknown(format!("there is no interface {scope}")));
-            };
-            at.set_scope_id(scope);
-            return Ok(vec![known(at.into())]);
+            match number32(scope.as_bytes()).or_else(|| sys::interface(scope)) {
+                Some(scope) => at.set_scope_id(scope),
+                None => found = Err(format!("there is no interface {scope}")),
+            }
         }
-        Ok(match sys::resolve(bare, port, Names::All) {
-            Ok(found) if found.is_empty() => unknown("it has no address".into()),
-            Ok(found) => found.into_iter().map(known).collect(),
-            Err(why) => unknown(why),
+        Ok(match found {
+            Ok(found) => found.into_iter().map(|at| Address::Tcp { at, optional: false }).collect(),
+            // Others may have an address, and an admin page at one is better than none.
+            Err(why) => vec![Address::Unknown { name: text.to_owned(), why }],
         })
     }
 
@@ -122,11 +122,6 @@ impl Address {
         matches!(self, Address::Tcp { optional: true, .. })
             && socket(AddressFamily::INET6, SocketType::STREAM, None).is_err()
     }
-}
-
-/// The number of a network interface, by which link-local addresses are told apart.
-fn scope_id(scope: &str) -> Option<u32> {
-    number32(scope.as_bytes()).or_else(|| sys::interface(scope))
 }
 
 /// The file of a Unix socket, which goes when this does, unless somebody else's is there by then.
@@ -186,14 +181,16 @@ pub(crate) struct Inherited(Vec<(i32, io::Result<OwnedFd>)>);
 
 impl Inherited {
     /// Those that `addresses` name. Nothing may have been opened yet that stays open.
-    pub(crate) fn of<'a>(addresses: impl Iterator<Item = &'a Address>) -> Inherited {
+    pub(crate) fn of(addresses: [&[Address]; 2]) -> Inherited {
         let mut inherited = Inherited::default();
         for at in addresses {
-            match at {
-                Address::Descriptor(n) if inherited.0.iter().all(|(it, _)| it != n) => {
-                    inherited.0.push((*n, sys::inherited(*n)));
+            for at in at {
+                match at {
+                    Address::Descriptor(n) if inherited.0.iter().all(|(it, _)| it != n) => {
+                        inherited.0.push((*n, sys::inherited(*n)));
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
         }
         inherited
@@ -276,7 +273,7 @@ mod tests {
             ["localhost", "127.1", "0x7f.1", "010.0.0.1", "no-such-name.invalid", "1.2.3", "*", ""]
         {
             let measure = (host, 7).to_socket_addrs();
-            match sys::resolve(host, 7, Names::All) {
+            match sys::resolve(host, 7, false) {
                 Ok(mut found) => {
                     let mut all: Vec<_> = measure.unwrap().collect();
                     all.dedup();
@@ -302,11 +299,11 @@ mod tests {
             six: Ipv6Addr,
         ) {
             for text in [text, six.to_string(), format!("::ffff:{four}"), four.to_string()] {
-                let found = sys::resolve(&text, 7, Names::Ipv6Only).ok();
+                let found = sys::resolve(&text, 7, true).ok();
                 let measure = text.parse::<Ipv6Addr>().ok();
                 prop_assert_eq!(found, measure.map(|ip| vec![SocketAddr::new(ip.into(), 7)]));
                 if let Ok(ip) = text.parse::<IpAddr>() {
-                    let found = sys::resolve(&text, 7, Names::All);
+                    let found = sys::resolve(&text, 7, false);
                     prop_assert_eq!(found, Ok(vec![SocketAddr::new(ip, 7)]));
                 }
             }

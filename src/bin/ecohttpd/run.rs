@@ -51,7 +51,7 @@ pub(crate) struct Running {
 /// Serves until told to end.
 pub(crate) fn run(line: CommandLine, args: Args, site: Site, log: Log) -> Result<(), Said> {
     // Before anything else is opened.
-    let inherited = Inherited::of(args.http.iter().chain(&args.https));
+    let inherited = Inherited::of([&args.http, &args.https]);
     // It is not for scripts, whoever forgot to say so.
     sys::keep_from_children();
     // From here on they wait to be heard: whoever is told where we listen may send one at once.

@@ -1,5 +1,6 @@
 //! What is served where: the configuration as requests see it, and what a path stands for.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -66,18 +67,21 @@ const INDEX: [&str; 4] = ["index.html", "index.htm", "default.html", "default.ht
 impl Site {
     /// Reads what the command line names.
     pub(crate) fn load(args: &Args, report: &mut Report) -> Site {
-        let conf = args.config().map(|path| Conf::read(path, report)).unwrap_or_default();
+        let config = args.config();
+        let conf = config.map(|path| Conf::read(path, report)).unwrap_or_default();
         let mut rules = Rules::default();
         for path in &args.json_scripts {
             rules.read(path, report);
         }
         let mut index = args.index.clone();
         index.extend(conf.index);
-        index.extend(INDEX.map(str::to_owned));
+        for name in INDEX {
+            index.push(name.to_owned());
+        }
         let mut interpreters = args.interpreters.clone();
         interpreters.extend(conf.interpreters);
         Site {
-            config: args.config().map(Path::to_owned),
+            config: config.map(Path::to_owned),
             docroot: args.home.clone(),
             index,
             error_page: conf.error_page.or_else(|| args.error_page.clone()),
@@ -295,12 +299,12 @@ impl Site {
 }
 
 /// Looks at a program that files are to be run by.
-pub(crate) fn check_interpreter(path: &Path) -> Result<(), String> {
+pub(crate) fn check_interpreter(path: &Path) -> Result<(), Cow<'static, str>> {
     match std::fs::metadata(path) {
         Ok(meta) if !meta.is_file() => Err("the interpreter is no file".into()),
         Ok(meta) if meta.mode() & 0o111 == 0 => Err("the interpreter cannot be run".into()),
         Ok(_) => Ok(()),
-        Err(e) => Err(e.to_string()),
+        Err(e) => Err(e.to_string().into()),
     }
 }
 

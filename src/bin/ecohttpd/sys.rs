@@ -69,24 +69,17 @@ pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     }
 }
 
-/// What [`resolve`] takes for an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Names {
-    All,
-    /// No name, but an IPv6 address in numbers.
-    Ipv6Only,
-}
-
-/// The addresses of a host, or why they are not known.
+/// The addresses of a host, one at least, or why they are not known. If `ipv6_only`, it is not a name
+/// but an IPv6 address in numbers.
 ///
 /// That of std is 3 KB more on MIPS, most of it to find out what is no name, which the C library
 /// does as well.
-pub(crate) fn resolve(host: &str, port: u16, names: Names) -> Result<Vec<SocketAddr>, String> {
+pub(crate) fn resolve(host: &str, port: u16, ipv6_only: bool) -> Result<Vec<SocketAddr>, String> {
     let host = CString::new(host).map_err(|e| e.to_string())?;
     // SAFETY: zeros are valid for all of its fields, and mean that nothing is asked for.
     let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
     hints.ai_socktype = libc::SOCK_STREAM;
-    if names == Names::Ipv6Only {
+    if ipv6_only {
         (hints.ai_family, hints.ai_flags) = (libc::AF_INET6, libc::AI_NUMERICHOST);
     }
     let mut list = ptr::null_mut();
@@ -127,6 +120,9 @@ pub(crate) fn resolve(host: &str, port: u16, names: Names) -> Result<Vec<SocketA
             next = entry.ai_next;
         }
         libc::freeaddrinfo(list);
+    }
+    if found.is_empty() {
+        return Err("it has no address".to_owned());
     }
     Ok(found)
 }

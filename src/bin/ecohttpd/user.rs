@@ -44,8 +44,11 @@ impl User {
         let mut groups = vec![Gid::from_raw(self.gid)];
         match accounts::read("/etc/group".as_ref()) {
             Ok(text) => {
-                let found = parts(&text, b'\n').filter_map(|line| self.group(line));
-                groups.extend(found.map(Gid::from_raw));
+                for line in parts(&text, b'\n') {
+                    if let Some(gid) = self.group(line) {
+                        groups.push(Gid::from_raw(gid));
+                    }
+                }
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),

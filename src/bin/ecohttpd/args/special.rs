@@ -149,8 +149,11 @@ pub(super) fn alias(reading: &mut Reading, value: &mut Given<'_>) -> Done {
     Ok(())
 }
 
-fn trimmed(path: &str) -> String {
-    path.trim_end_matches('/').to_owned()
+fn trimmed(mut path: &str) -> String {
+    while let Some(shorter) = path.strip_suffix('/') {
+        path = shorter;
+    }
+    path.to_owned()
 }
 
 pub(super) fn spool_limit(reading: &mut Reading, value: &mut Given<'_>) -> Done {
