@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use memchr::memrchr;
 use rustix::net::{AddressFamily, SocketType, socket};
 
-use crate::number::{number, number32};
+use crate::number::number;
+use crate::resolve::{literal, resolve};
 use crate::sys;
 use crate::unix::{self, LONGEST_PATH};
 
@@ -86,16 +87,17 @@ impl Address {
             Some((ip, scope)) => (ip, Some(scope)),
             None => (bare, None),
         };
-        let mut found = sys::resolve(bare, port, scope.is_some());
-        if let Some(scope) = scope {
-            let Ok([SocketAddr::V6(at)]) = found.as_deref_mut() else {
-                return Err("a scope is for IPv6 addresses only");
-            };
-            match number32(scope.as_bytes()).or_else(|| sys::interface(scope)) {
-                Some(scope) => at.set_scope_id(scope),
-                None => found = Err(format!("there is no interface {scope}")),
+        let found = match scope {
+            Some(scope) => {
+                let ip = literal::ipv6(bare.as_bytes());
+                let ip = ip.ok_or("a scope is for IPv6 addresses only")?;
+                match literal::scope_id(scope.as_bytes()) {
+                    Some(scope) => Ok(vec![SocketAddrV6::new(ip, port, 0, scope).into()]),
+                    None => Err(format!("there is no interface {scope}")),
+                }
             }
-        }
+            None => resolve(bare, port),
+        };
         Ok(match found {
             Ok(found) => found.into_iter().map(|at| Address::Tcp { at, optional: false }).collect(),
             // Others may have an address, and an admin page at one is better than none.
@@ -209,10 +211,6 @@ impl Inherited {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
-    use proptest::prelude::*;
-
     use super::*;
 
     fn parsed(text: &str) -> Vec<String> {
@@ -264,50 +262,6 @@ mod tests {
         assert!(matches!(&unknown[..], [Address::Unknown { name, .. }] if name.ends_with(":80")));
         let long = format!("unix:/{}", "x".repeat(107));
         assert!(Address::parse(&long).unwrap_err().contains("107 bytes"));
-    }
-
-    #[test]
-    fn addresses_are_those_that_std_finds() {
-        use std::net::ToSocketAddrs;
-        for host in
-            ["localhost", "127.1", "0x7f.1", "010.0.0.1", "no-such-name.invalid", "1.2.3", "*", ""]
-        {
-            let measure = (host, 7).to_socket_addrs();
-            match sys::resolve(host, 7, false) {
-                Ok(mut found) => {
-                    let mut all: Vec<_> = measure.unwrap().collect();
-                    all.dedup();
-                    assert_eq!(found, all, "{host}");
-                    found.dedup();
-                    assert_eq!(found, all, "{host}");
-                }
-                Err(why) => assert_eq!(why, measure.unwrap_err().to_string(), "{host}"),
-            }
-        }
-        let lo = fs::read_to_string("/sys/class/net/lo/ifindex").unwrap();
-        assert_eq!(sys::interface("lo"), lo.trim().parse().ok());
-        for name in ["", "lo2", "a-name-of-more-than-15-bytes", "l\0o"] {
-            assert_eq!(sys::interface(name), None);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn numbers_of_addresses_are_those_of_std(
-            text in "[0-9a-fA-F:.]{0,12}|([0-9a-f]{0,5}:{1,2}){0,9}([0-9]{1,3}[.]){0,4}[0-9]?",
-            four: Ipv4Addr,
-            six: Ipv6Addr,
-        ) {
-            for text in [text, six.to_string(), format!("::ffff:{four}"), four.to_string()] {
-                let found = sys::resolve(&text, 7, true).ok();
-                let measure = text.parse::<Ipv6Addr>().ok();
-                prop_assert_eq!(found, measure.map(|ip| vec![SocketAddr::new(ip.into(), 7)]));
-                if let Ok(ip) = text.parse::<IpAddr>() {
-                    let found = sys::resolve(&text, 7, false);
-                    prop_assert_eq!(found, Ok(vec![SocketAddr::new(ip, 7)]));
-                }
-            }
-        }
     }
 
     #[test]

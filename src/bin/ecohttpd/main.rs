@@ -24,6 +24,7 @@ mod redirect;
 mod regex;
 mod reload;
 mod report;
+mod resolve;
 mod rules;
 mod run;
 #[cfg(feature = "tls")]

@@ -2,6 +2,15 @@
 
 use memchr::memchr;
 
+/// What stands before the first `end` in `text`, and what behind it, if it is there.
+#[inline(never)] // one for all, where LLVM would take several
+pub(crate) fn cut(text: &[u8], end: u8) -> (&[u8], Option<&[u8]>) {
+    match memchr(end, text) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+        None => (text, None),
+    }
+}
+
 /// The parts of a text, of which there is one at least.
 pub(crate) struct Parts<'a> {
     rest: Option<&'a [u8]>,
@@ -16,15 +25,10 @@ pub(crate) fn parts(text: &[u8], end: u8) -> Parts<'_> {
 impl<'a> Iterator for Parts<'a> {
     type Item = &'a [u8];
 
-    #[inline(never)] // one for all, where LLVM would take several
     fn next(&mut self) -> Option<&'a [u8]> {
-        let text = self.rest?;
-        let Some(at) = memchr(self.end, text) else {
-            self.rest = None;
-            return Some(text);
-        };
-        self.rest = text.get(at + 1..);
-        text.get(..at)
+        let part;
+        (part, self.rest) = cut(self.rest?, self.end);
+        Some(part)
     }
 }
 
@@ -37,9 +41,11 @@ mod tests {
     proptest! {
         #[test]
         fn parts_are_those_of_std(text in "[a:]{0,9}") {
-            let text = text.as_bytes();
-            let measure: Vec<_> = text.split(|b| *b == b':').collect();
-            prop_assert_eq!(parts(text, b':').collect::<Vec<_>>(), measure);
+            let bytes = text.as_bytes();
+            let measure: Vec<_> = bytes.split(|b| *b == b':').collect();
+            prop_assert_eq!(parts(bytes, b':').collect::<Vec<_>>(), measure);
+            let measure = text.split_once(':').map(|(a, b)| (a.as_bytes(), Some(b.as_bytes())));
+            prop_assert_eq!(cut(bytes, b':'), measure.unwrap_or((bytes, None)));
         }
     }
 }

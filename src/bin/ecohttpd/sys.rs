@@ -4,7 +4,6 @@
 
 use std::ffi::{CStr, CString, OsStr, c_char};
 use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::AtomicUsize;
@@ -69,66 +68,8 @@ pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     }
 }
 
-/// The addresses of a host, one at least, or why they are not known. If `ipv6_only`, it is not a name
-/// but an IPv6 address in numbers.
-///
-/// That of std is 3 KB more on MIPS, most of it to find out what is no name, which the C library
-/// does as well.
-pub(crate) fn resolve(host: &str, port: u16, ipv6_only: bool) -> Result<Vec<SocketAddr>, String> {
-    let host = CString::new(host).map_err(|e| e.to_string())?;
-    // SAFETY: zeros are valid for all of its fields, and mean that nothing is asked for.
-    let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
-    hints.ai_socktype = libc::SOCK_STREAM;
-    if ipv6_only {
-        (hints.ai_family, hints.ai_flags) = (libc::AF_INET6, libc::AI_NUMERICHOST);
-    }
-    let mut list = ptr::null_mut();
-    // SAFETY: the host is a C string, and all of them outlive the call.
-    let error =
-        unsafe { libc::getaddrinfo(host.as_ptr(), ptr::null(), &raw const hints, &mut list) };
-    if error == libc::EAI_SYSTEM {
-        return Err(io::Error::last_os_error().to_string());
-    }
-    if error != 0 {
-        // SAFETY: it returns a C string for every number, which stays.
-        let why = unsafe { CStr::from_ptr(libc::gai_strerror(error)) }.to_string_lossy();
-        return Err(format!("failed to lookup address information: {why}"));
-    }
-    let mut found = Vec::new();
-    let mut next = list;
-    // SAFETY: the list was made by the call that has succeeded, is not used after it is given up, and
-    // ends with a null pointer. What an entry points to is as its family says.
-    unsafe {
-        while let Some(entry) = next.as_ref() {
-            let at = match entry.ai_family {
-                libc::AF_INET => {
-                    let at = &*entry.ai_addr.cast::<libc::sockaddr_in>();
-                    let ip = Ipv4Addr::from(at.sin_addr.s_addr.to_ne_bytes());
-                    Some(SocketAddr::new(ip.into(), port))
-                }
-                libc::AF_INET6 => {
-                    let at = &*entry.ai_addr.cast::<libc::sockaddr_in6>();
-                    let ip = Ipv6Addr::from(at.sin6_addr.s6_addr);
-                    Some(SocketAddrV6::new(ip, port, at.sin6_flowinfo, at.sin6_scope_id).into())
-                }
-                _ => None,
-            };
-            // Some stand there twice.
-            if at.is_some() && at != found.last().copied() {
-                found.extend(at);
-            }
-            next = entry.ai_next;
-        }
-        libc::freeaddrinfo(list);
-    }
-    if found.is_empty() {
-        return Err("it has no address".to_owned());
-    }
-    Ok(found)
-}
-
 /// The number of a network interface, if there is one of that name.
-pub(crate) fn interface(name: &str) -> Option<u32> {
+pub(crate) fn interface(name: &[u8]) -> Option<u32> {
     if name.len() >= libc::IF_NAMESIZE {
         return None; // which would be cut
     }
@@ -139,13 +80,22 @@ pub(crate) fn interface(name: &str) -> Option<u32> {
 }
 
 /// Whether something can be written without waiting.
-///
-/// By libc, since rustix has a time in this, of another layout than musl's on 32-bit MIPS.
 pub(crate) fn takes_output(fd: BorrowedFd<'_>) -> bool {
-    let mut watched = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    is_ready(fd, libc::POLLOUT, 0)
+}
+
+/// Waits so many milliseconds for something that can be read; whether it has come.
+#[cfg_attr(not(target_feature = "crt-static"), allow(dead_code, reason = "no names are asked for"))]
+pub(crate) fn has_input(fd: BorrowedFd<'_>, millis: c_int) -> bool {
+    is_ready(fd, libc::POLLIN, millis)
+}
+
+/// By libc, since rustix has a time in this, of another layout than musl's on 32-bit MIPS.
+fn is_ready(fd: BorrowedFd<'_>, events: libc::c_short, millis: c_int) -> bool {
+    let mut watched = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     // SAFETY: the descriptor is open as long as it is borrowed, and there is one structure, which
     // outlives the call.
-    unsafe { libc::poll(&raw mut watched, 1, 0) == 1 }
+    unsafe { libc::poll(&raw mut watched, 1, millis) == 1 }
 }
 
 /// Makes all descriptors that this process was started with end with it, but for the usual three.
