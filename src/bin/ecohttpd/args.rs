@@ -245,7 +245,7 @@ impl Reading {
             }
         }
         if let Some(Destination::File(path)) = &args.access_log {
-            if !path.parent().is_some_and(|dir| dir.as_os_str().is_empty() || dir.is_dir()) {
+            if !path.parent().is_some_and(Path::is_dir) {
                 report.mistake(format!(
                     "--access-log {}: there is no such directory",
                     path.display()

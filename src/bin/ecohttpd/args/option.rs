@@ -31,9 +31,9 @@ pub(super) enum Takes {
     Ubus,
     /// Nothing, but for /ubus as well.
     UbusSwitch,
-    /// Nothing, and is not in this build.
+    /// Nothing, and takes another build.
     #[cfg(not(feature = "gzip"))]
-    Missing(&'static str),
+    Gzip,
 }
 
 static OPTIONS: [Opt; 49] = [
@@ -57,7 +57,7 @@ static OPTIONS: [Opt; 49] = [
     #[cfg(feature = "gzip")]
     Opt(NONE, "gzip", Switch(|args| &mut args.gzip)),
     #[cfg(not(feature = "gzip"))]
-    Opt(NONE, "gzip", Takes::Missing("it takes a build with the feature gzip")),
+    Opt(NONE, "gzip", Takes::Gzip),
     Opt(b'x', "cgi-prefix", Special(special::cgi_prefix)),
     Opt(b'i', "interpreter", Special(special::interpreter)),
     Opt(b'y', "alias", Special(special::alias)),
@@ -106,7 +106,7 @@ impl Opt {
         match self.2 {
             Switch(_) | UbusSwitch => false,
             #[cfg(not(feature = "gzip"))]
-            Takes::Missing(_) => false,
+            Takes::Gzip => false,
             _ => true,
         }
     }
@@ -141,7 +141,7 @@ impl Reading {
             }
             UbusSwitch => no_ubus(value),
             #[cfg(not(feature = "gzip"))]
-            Takes::Missing(why) => return Err(value.wrong(why)),
+            Takes::Gzip => return Err(value.wrong("it takes a build with the feature gzip")),
         }
         Ok(None)
     }
