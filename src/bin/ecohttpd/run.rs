@@ -49,7 +49,7 @@ pub(crate) struct Running {
 }
 
 /// Serves until told to end.
-pub(crate) fn run(line: CommandLine, args: Args, site: Site, log: Log) -> Result<(), Said> {
+pub(crate) fn run(line: CommandLine, args: Rc<Args>, site: Site, log: Log) -> Result<(), Said> {
     // Before anything else is opened.
     let inherited = Inherited::of([&args.http, &args.https]);
     // It is not for scripts, whoever forgot to say so.
@@ -58,7 +58,7 @@ pub(crate) fn run(line: CommandLine, args: Args, site: Site, log: Log) -> Result
     hear().map_err(|e| say(&log, e))?;
     let mut running = Running {
         line,
-        args: Rc::default(),
+        args: args.clone(),
         handle: Server::new(Options::default()).handle(),
         bound: Vec::new(),
         inherited,
@@ -68,7 +68,7 @@ pub(crate) fn run(line: CommandLine, args: Args, site: Site, log: Log) -> Result
         is_draining: false,
     };
     let mut report = Report::default();
-    let change = running.other(args.into(), &mut report);
+    let change = running.other(args, &mut report);
     let Change { args, bound, server, access_log, said } = change;
     said.iter().for_each(|line| log.line(line));
     report.say(&log);
@@ -95,7 +95,7 @@ pub(crate) fn run(line: CommandLine, args: Args, site: Site, log: Log) -> Result
         log,
     };
     running.handle = server.handle();
-    (running.args, running.bound, running.access_log) = (args, bound, access_log);
+    (running.bound, running.access_log) = (bound, access_log);
     let ended = ecohttpd::block_on(live(&mut running, &app, server));
     if let Some(access_log) = &running.access_log {
         access_log.flush();
