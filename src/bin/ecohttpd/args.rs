@@ -10,6 +10,7 @@ mod words;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::access::{Destination, Format};
 use crate::address::Address;
@@ -139,7 +140,7 @@ impl Args {
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    Serve(Box<Args>),
+    Serve(Rc<Args>),
     /// Print this, and end.
     Print(String),
     /// Make a certificate by what else the command line says, and end.
@@ -162,7 +163,7 @@ impl CommandLine {
     /// Follows it; what is wrong with it stands in the report.
     pub(crate) fn parse(&self, report: &mut Report) -> Action {
         let mut words = Words::new(&self.words);
-        let mut reading = Reading { args: Box::default(), seen: Seen::default() };
+        let mut reading = Reading { args: Args::default(), seen: Seen::default() };
         while let Some(word) = words.next() {
             let mut shown = match word {
                 Word::Option(name) => name,
@@ -202,13 +203,13 @@ impl CommandLine {
             }
         }
         reading.check(&self.dir, report);
-        Action::Serve(reading.args)
+        Action::Serve(Rc::new(reading.args))
     }
 }
 
 /// Options that are being followed.
 struct Reading {
-    args: Box<Args>,
+    args: Args,
     seen: Seen,
 }
 

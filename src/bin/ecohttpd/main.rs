@@ -87,7 +87,7 @@ fn begin(words: Vec<OsString>) -> u8 {
     if args.check {
         return SUCCESS;
     }
-    match run::run(line, args.into(), site, log) {
+    match run::run(line, args, site, log) {
         Ok(()) => SUCCESS,
         Err(Said) => FAILURE,
     }

@@ -120,7 +120,7 @@ impl Reading {
         option: Option<&Opt>,
         value: &mut Given<'_>,
     ) -> Result<Option<String>, Said> {
-        let args = &mut *self.args;
+        let args = &mut self.args;
         let Some(Opt(_, _, takes)) = option else {
             return Err(value.wrong("there is no such option"));
         };

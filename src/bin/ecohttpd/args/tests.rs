@@ -16,7 +16,7 @@ fn words(line: &str) -> impl Iterator<Item = OsString> {
 fn serve(line: &str) -> (Args, Report) {
     let mut report = Report::default();
     match parse(words(line), &mut report) {
-        Action::Serve(args) => (*args, report),
+        Action::Serve(args) => (Rc::into_inner(args).unwrap(), report),
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -253,7 +253,7 @@ fn paths_count_from_where_it_was_started() {
     assert_eq!(report.mistakes, ["-i .sh=sh: No such file or directory (os error 2)"]);
     let path = |name: &str| dir.0.join(name);
     assert_eq!(args.home, path("www").canonicalize().unwrap());
-    assert_eq!((args.cert, args.key), (Some(path("c")), Some(path("k"))));
+    assert_eq!((args.cert.clone(), args.key.clone()), (Some(path("c")), Some(path("k"))));
     assert_eq!(args.http[0], Address::Unix(path("s")));
     assert_eq!(args.access_log, Some(Destination::File(path("log"))));
     let line = CommandLine { words: words("-f -p 80").collect(), dir: dir.0.clone() };
