@@ -68,17 +68,6 @@ pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     }
 }
 
-/// The number of a network interface, if there is one of that name.
-pub(crate) fn interface(name: &[u8]) -> Option<u32> {
-    if name.len() >= libc::IF_NAMESIZE {
-        return None; // which would be cut
-    }
-    let name = CString::new(name).ok()?;
-    // SAFETY: it is a C string that outlives the call.
-    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
-    (index != 0).then_some(index)
-}
-
 /// Whether something can be written without waiting.
 pub(crate) fn takes_output(fd: BorrowedFd<'_>) -> bool {
     is_ready(fd, libc::POLLOUT, 0)

@@ -1,10 +1,13 @@
 //! Addresses that are numbers.
 
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
+use crate::accounts;
 use crate::number::number32;
 use crate::parts::{cut, parts};
-use crate::sys;
 
 /// The address that `text` is, be it one with a scope.
 pub(crate) fn address(text: &[u8], port: u16) -> Option<SocketAddr> {
@@ -22,7 +25,15 @@ pub(crate) fn address(text: &[u8], port: u16) -> Option<SocketAddr> {
 
 /// The number of a network interface, by which link-local addresses are told apart.
 pub(crate) fn scope_id(scope: &[u8]) -> Option<u32> {
-    number32(scope).or_else(|| sys::interface(scope))
+    number32(scope).or_else(|| interface(scope))
+}
+
+fn interface(name: &[u8]) -> Option<u32> {
+    if matches!(name, [] | [b'.', ..]) || name.contains(&b'/') {
+        return None;
+    }
+    let file = Path::new("/sys/class/net").join(OsStr::from_bytes(name)).join("ifindex");
+    number32(accounts::read(&file).ok()?.trim_ascii())
 }
 
 /// `1.2.3.4`, or what inet_aton(3) takes for such a one: numbers that begin with 0 or 0x, and a last
@@ -154,9 +165,16 @@ mod tests {
     fn addresses_have_scopes() {
         let at = address(b"fe80::1%7", 80).unwrap();
         assert_eq!(at.to_string(), "[fe80::1%7]:80");
-        let lo = sys::interface(b"lo").unwrap();
+        let lo = interface(b"lo").unwrap();
         assert_eq!(address(b"fe80::1%lo", 80), address(format!("fe80::1%{lo}").as_bytes(), 80));
-        for text in ["fe80::1%", "fe80::1%nosuch0", "127.0.0.1%lo", "%lo", "::1%4294967296"] {
+        for text in [
+            "fe80::1%",
+            "fe80::1%nosuch0",
+            "fe80::1%../net/lo",
+            "127.0.0.1%lo",
+            "%lo",
+            "::1%4294967296",
+        ] {
             assert_eq!(address(text.as_bytes(), 80), None, "{text}");
         }
     }
