@@ -54,16 +54,13 @@ impl Format {
     /// A line of `most` bytes at most, without its end. What comes from the wire is cut to its share
     /// of it, so that the line has all its fields, however long one of them is.
     fn line(self, entry: &Entry<'_>, most: usize) -> String {
-        let mut tail = String::from("\" ");
-        match entry.status {
-            Some(status) => tail.push_str(&status.to_string()),
-            None => tail.push('-'),
-        }
-        tail.push(' ');
-        match entry.sent {
-            0 => tail.push('-'),
-            sent => tail.push_str(&sent.to_string()),
-        }
+        let number = |number: Option<u64>| match number {
+            Some(number) => number.to_string(),
+            None => "-".to_owned(),
+        };
+        let status = number(entry.status.map(u64::from));
+        let sent = number(Some(entry.sent).filter(|sent| *sent > 0));
+        let mut tail = format!("\" {status} {sent}");
         if self == Format::Combined {
             for (value, share) in [(entry.referer, most / 4), (entry.agent, most / 6)] {
                 tail.push_str(" \"");
@@ -82,10 +79,8 @@ impl Format {
         let user = entry.user.filter(|user| !user.is_empty()).unwrap_or("-");
         escape(&mut line, user.as_bytes(), most / 16, Place::Word);
         let date = Date::new(entry.when);
-        for part in [" [", date.day(), "/", date.month(), "/", date.year(), ":", date.time()] {
-            line.push_str(part);
-        }
-        line.push_str(" +0000] \"");
+        let (day, month, year, time) = (date.day(), date.month(), date.year(), date.time());
+        line.push_str(&format!(" [{day}/{month}/{year}:{time} +0000] \""));
         match &entry.request {
             Some(RequestLine { method, target, version: (major, minor) }) => {
                 escape(&mut line, method.as_bytes(), 32, Place::Quoted);

@@ -1,16 +1,24 @@
 //! The passwords of the system's accounts.
 
 use std::cell::OnceCell;
-use std::fs::{File, FileType};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::buffer::spare_capacity;
+use rustix::io::retry_on_intr;
+
+use crate::parts::parts;
+
 /// No file of accounts or settings is larger than this.
-const MOST: u64 = 1 << 20;
+const MOST: usize = 1 << 20;
 
 /// Nor one of options than this.
-const MOST_OPTIONS: u64 = 64 << 10;
+const MOST_OPTIONS: usize = 64 << 10;
+
+/// So much of a file is read at once.
+const PIECE: usize = 4096;
 
 /// The tables of accounts, read when the first of them is asked for.
 pub(crate) struct Accounts {
@@ -50,39 +58,44 @@ impl Table {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             text => text.map_err(|e| format!("{}: {e}", self.path.display())),
         });
-        let lines = text.as_ref().map_err(String::as_str)?.split(|&b| b == b'\n');
-        let mut fields = lines.map(|line| line.split(|&b| b == b':'));
-        Ok(fields.find_map(|mut it| (it.next() == Some(account.as_bytes())).then(|| it.next())?))
+        for line in parts(text.as_ref().map_err(String::as_str)?, b'\n') {
+            let mut fields = parts(line, b':');
+            if fields.next() == Some(account.as_bytes()) {
+                if let Some(password) = fields.next() {
+                    return Ok(Some(password));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
 /// A whole file, if it is of reasonable size.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    up_to(MOST, path, |kind| !kind.is_fifo(), "it is larger than 1 MiB")
+    up_to(MOST, path, false, "it is larger than 1 MiB")
 }
 
 /// A whole file of options, which is nothing but a file.
 pub(crate) fn read_options(path: &Path) -> io::Result<Vec<u8>> {
-    up_to(MOST_OPTIONS, path, FileType::is_file, "it is larger than 64 KiB")
+    up_to(MOST_OPTIONS, path, true, "it is larger than 64 KiB")
 }
 
-fn up_to(
-    most: u64,
-    path: &Path,
-    is_good: impl Fn(&FileType) -> bool,
-    larger: &str,
-) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
+/// No pipe, in which there may be nothing for long, and if `only_file`, no device either.
+fn up_to(most: usize, path: &Path, only_file: bool, larger: &str) -> io::Result<Vec<u8>> {
     // Whoever opens a pipe waits for somebody to write to it.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if !is_good(&file.metadata()?.file_type()) {
+    let kind = file.metadata()?.file_type();
+    if kind.is_fifo() || only_file && !kind.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
-    file.take(most + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > most {
-        return Err(io::Error::other(larger));
+    let mut text = Vec::new();
+    while text.len() <= most {
+        text.reserve(PIECE);
+        if retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut text)))? == 0 {
+            return Ok(text);
+        }
     }
-    Ok(text)
+    Err(io::Error::other(larger))
 }
 
 #[cfg(test)]
@@ -134,9 +147,9 @@ mod tests {
 
     #[test]
     fn files_have_a_limit() {
-        let most = file("most", &vec![b'#'; MOST as usize]);
-        assert_eq!(read(&most).unwrap().len() as u64, MOST);
-        let more = file("more", &vec![b'#'; MOST as usize + 1]);
+        let most = file("most", &vec![b'#'; MOST]);
+        assert_eq!(read(&most).unwrap().len(), MOST);
+        let more = file("more", &vec![b'#'; MOST + 1]);
         assert!(read(&more).unwrap_err().to_string().contains("1 MiB"));
         fs::remove_file(most).unwrap();
         fs::remove_file(more).unwrap();

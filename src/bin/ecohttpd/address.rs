@@ -3,15 +3,18 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use memchr::memrchr;
 use rustix::net::{AddressFamily, SocketType, socket};
 
+use crate::number::number;
+use crate::resolve::{literal, resolve};
 use crate::sys;
+use crate::unix::{self, LONGEST_PATH};
 
 /// An address to listen at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,59 +48,61 @@ impl fmt::Display for Address {
 
 impl Address {
     /// The addresses that `text` names: a port alone is every IPv4 and every IPv6 address.
-    pub(crate) fn parse(text: &str) -> Result<Vec<Address>, String> {
+    pub(crate) fn parse(text: &str) -> Result<Vec<Address>, &'static str> {
         if let Some(path) = text.strip_prefix("unix:") {
-            // What a sockaddr_un holds.
             return match path.len() {
-                0 => Err("the path of the socket is missing".into()),
-                1..108 => Ok(vec![Address::Unix(path.into())]),
-                _ => Err("the path of the socket has more than 107 bytes".into()),
+                0 => Err("the path of the socket is missing"),
+                1..=LONGEST_PATH => Ok(vec![Address::Unix(path.into())]),
+                _ => Err("the path of the socket has more than 107 bytes"),
             };
         }
-        if let Some(number) = text.strip_prefix("fd:") {
-            let number = digits(number).and_then(|n| i32::try_from(n).ok()).filter(|n| *n > 2);
-            let number = number.ok_or("the descriptor is no number from 3 on")?;
-            return Ok(vec![Address::Descriptor(number)]);
+        if let Some(n) = text.strip_prefix("fd:") {
+            return match number(n.as_bytes(), i32::MAX as u64) {
+                Some(n @ 3..) => Ok(vec![Address::Descriptor(n as i32)]),
+                _ => Err("the descriptor is no number from 3 on"),
+            };
         }
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (Some(host), port),
-            None => (None, text),
-        };
-        let port = digits(port).and_then(|n| u16::try_from(n).ok());
-        let port = port.ok_or("the port is no number from 0 to 65535")?;
-        let tcp = |at, optional| Address::Tcp { at, optional };
-        let Some(host) = host else {
+        let bytes = text.as_bytes();
+        let colon = memrchr(b':', bytes);
+        let port = bytes.get(colon.map_or(0, |at| at + 1)..).unwrap_or_default();
+        let port = number(port, u16::MAX.into()).ok_or("the port is no number from 0 to 65535")?;
+        let port = port as u16;
+        let Some(host) = colon.and_then(|at| text.get(..at)) else {
+            let any4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
+            let any6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
             return Ok(vec![
-                tcp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), false),
-                tcp(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), true),
+                Address::Tcp { at: any4, optional: false },
+                Address::Tcp { at: any6, optional: true },
             ]);
         };
         if host.is_empty() {
-            return Err("the address before the colon is missing".into());
+            return Err("the address before the colon is missing");
         }
         let bare = match host.strip_prefix('[') {
             Some(rest) => rest.strip_suffix(']').ok_or("a bracket is missing")?,
-            None if host.contains(':') => return Err("an IPv6 address takes brackets".into()),
+            None if host.contains(':') => return Err("an IPv6 address takes brackets"),
             None => host,
         };
-        if let Some((ip, scope)) = bare.split_once('%') {
-            let ip: Ipv6Addr = ip.parse().map_err(|_| "a scope is for IPv6 addresses only")?;
-            return Ok(match scope_id(scope) {
-                Ok(scope) => vec![tcp(SocketAddrV6::new(ip, port, 0, scope).into(), false)],
-                Err(why) => vec![Address::Unknown { name: text.to_owned(), why }],
-            });
-        }
-        if let Ok(ip) = bare.parse::<IpAddr>() {
-            return Ok(vec![tcp(SocketAddr::new(ip, port), false)]);
-        }
-        // Others may have an address, and an admin page at one is better than none.
-        let unknown = |why: String| vec![Address::Unknown { name: text.to_owned(), why }];
-        let mut found: Vec<_> = match (bare, port).to_socket_addrs() {
-            Ok(found) => found.map(|at| tcp(at, false)).collect(),
-            Err(e) => return Ok(unknown(e.to_string())),
+        let (bare, scope) = match bare.split_once('%') {
+            Some((ip, scope)) => (ip, Some(scope)),
+            None => (bare, None),
         };
-        found.dedup();
-        Ok(if found.is_empty() { unknown("it has no address".into()) } else { found })
+        let found = match scope {
+            Some(scope) => {
+                let ip = literal::ipv6(bare.as_bytes());
+                let ip = ip.ok_or("a scope is for IPv6 addresses only")?;
+                match literal::scope_id(scope.as_bytes()) {
+                    Some(scope) => Ok(vec![SocketAddrV6::new(ip, port, 0, scope).into()]),
+                    None => Err(format!("there is no interface {scope}")),
+                }
+            }
+            None => resolve(bare, port),
+        };
+        Ok(match found {
+            Ok(found) => found.into_iter().map(|at| Address::Tcp { at, optional: false }).collect(),
+            // Others may have an address, and an admin page at one is better than none.
+            Err(why) => vec![Address::Unknown { name: text.to_owned(), why }],
+        })
     }
 
     /// Whether it is this one, whoever asked for it.
@@ -119,25 +124,6 @@ impl Address {
         matches!(self, Address::Tcp { optional: true, .. })
             && socket(AddressFamily::INET6, SocketType::STREAM, None).is_err()
     }
-}
-
-/// A number of nothing but digits.
-fn digits(text: &str) -> Option<u32> {
-    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    plain.then(|| text.parse().ok()).flatten()
-}
-
-/// The number of a network interface, by which link-local addresses are told apart.
-fn scope_id(scope: &str) -> Result<u32, String> {
-    if let Some(number) = digits(scope) {
-        return Ok(number);
-    }
-    let missing = || format!("there is no interface {scope}");
-    if scope.is_empty() || scope.contains('/') || scope.starts_with('.') {
-        return Err(missing());
-    }
-    let index = fs::read_to_string(format!("/sys/class/net/{scope}/ifindex"));
-    index.ok().and_then(|index| digits(index.trim())).ok_or_else(missing)
 }
 
 /// The file of a Unix socket, which goes when this does, unless somebody else's is there by then.
@@ -164,22 +150,31 @@ impl Drop for SocketFile {
 }
 
 /// Listens at a Unix socket, in place of one that nobody listens at any more.
-pub(crate) fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    let named = |e: io::Error| {
-        io::Error::new(e.kind(), format!("cannot listen on unix:{}: {e}", path.display()))
-    };
-    match fs::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() => {
-            if UnixStream::connect(path).is_ok() {
-                return Err(named(io::ErrorKind::AddrInUse.into()));
-            }
-            fs::remove_file(path).map_err(named)?;
+pub(crate) fn bind_unix(path: &Path) -> io::Result<(OwnedFd, SocketFile)> {
+    match replace(path) {
+        Ok(listener) => {
+            Ok((listener, SocketFile { path: path.to_owned(), id: SocketFile::id(path) }))
         }
-        // What is no socket is somebody's file; binding says so.
-        _ => {}
+        Err(e) => {
+            let why = format!("cannot listen on unix:{}: {e}", path.display());
+            Err(io::Error::new(e.kind(), why))
+        }
     }
-    let listener = UnixListener::bind(path).map_err(named)?;
-    Ok((listener, SocketFile { path: path.to_owned(), id: SocketFile::id(path) }))
+}
+
+fn replace(path: &Path) -> io::Result<OwnedFd> {
+    // What is no socket is somebody's file; binding says so.
+    if fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
+        // One that has no room for us is listened at, too.
+        match unix::connect(path, SocketType::STREAM) {
+            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            Err(_) => fs::remove_file(path)?,
+        }
+    }
+    unix::listen(path)
 }
 
 /// The descriptors that were handed over, each of which can be taken once.
@@ -188,14 +183,16 @@ pub(crate) struct Inherited(Vec<(i32, io::Result<OwnedFd>)>);
 
 impl Inherited {
     /// Those that `addresses` name. Nothing may have been opened yet that stays open.
-    pub(crate) fn of<'a>(addresses: impl Iterator<Item = &'a Address>) -> Inherited {
+    pub(crate) fn of(addresses: [&[Address]; 2]) -> Inherited {
         let mut inherited = Inherited::default();
         for at in addresses {
-            match at {
-                Address::Descriptor(n) if inherited.0.iter().all(|(it, _)| it != n) => {
-                    inherited.0.push((*n, sys::inherited(*n)));
+            for at in at {
+                match at {
+                    Address::Descriptor(n) if inherited.0.iter().all(|(it, _)| it != n) => {
+                        inherited.0.push((*n, sys::inherited(*n)));
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
         }
         inherited

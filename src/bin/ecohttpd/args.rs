@@ -1,23 +1,24 @@
 //! The command line: uhttpd's letters, each with a long name.
 
 mod file;
+mod given;
 mod help;
 mod option;
+mod special;
+mod words;
 
 use std::env;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-use lexopt::prelude::*;
+use std::rc::Rc;
 
 use crate::access::{Destination, Format};
 use crate::address::Address;
 use crate::report::Report;
-use crate::text::quoted;
 use crate::user::User;
+use given::Given;
 pub(crate) use help::HELP;
-use option::{Given, Source};
+pub(crate) use words::{Word, Words};
 
 /// The configuration file that is read if it is there.
 const CONFIG: &str = "/etc/httpd.conf";
@@ -139,7 +140,7 @@ impl Args {
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    Serve(Box<Args>),
+    Serve(Rc<Args>),
     /// Print this, and end.
     Print(String),
     /// Make a certificate by what else the command line says, and end.
@@ -149,80 +150,67 @@ pub(crate) enum Action {
 /// The command line, which is followed once more when its file of options is read again.
 #[derive(Debug)]
 pub(crate) struct CommandLine {
-    words: Vec<OsString>,
+    pub(crate) words: Vec<OsString>,
     /// Where its paths count from: a daemon has gone elsewhere.
     dir: PathBuf,
 }
 
 impl CommandLine {
-    pub(crate) fn new(words: impl IntoIterator<Item = OsString>) -> CommandLine {
-        let words = words.into_iter().collect();
+    pub(crate) fn new(words: Vec<OsString>) -> CommandLine {
         CommandLine { words, dir: env::current_dir().unwrap_or_default() }
     }
 
     /// Follows it; what is wrong with it stands in the report.
     pub(crate) fn parse(&self, report: &mut Report) -> Action {
-        let mut parser = lexopt::Parser::from_args(&self.words);
-        let args = Box::<Args>::default();
-        let mut reading = Reading { args, seen: Seen::default(), dir: &self.dir, report };
-        loop {
-            match parser.next() {
-                Ok(None) => break,
-                Ok(Some(Long("help"))) => return Action::Print(HELP.into()),
-                Ok(Some(Long("version"))) => {
-                    return Action::Print(
-                        concat!("ecohttpd ", env!("CARGO_PKG_VERSION"), "\n").into(),
-                    );
-                }
-                Ok(Some(Long("self-signed"))) => return Action::SelfSigned,
-                Ok(Some(Long("days"))) => {
-                    let _ = parser.value(); // which belongs to it
-                    reading.report.mistake("--days: without --self-signed it means nothing");
-                }
-                Ok(Some(Value(value))) => {
+        let mut words = Words::new(&self.words);
+        let mut reading = Reading { args: Args::default(), seen: Seen::default() };
+        while let Some(word) = words.next() {
+            let mut shown = match word {
+                Word::Option(name) => name,
+                Word::Stray(value) => {
                     let value = value.to_string_lossy();
-                    reading.report.mistake(format!("{value}: it belongs to no option"));
+                    report.mistake(format!("{value}: it belongs to no option"));
+                    continue;
                 }
-                Ok(Some(arg)) => {
-                    let name = match arg {
-                        Short(letter) => format!("-{letter}"),
-                        Long(name) => format!("--{name}"),
-                        Value(_) => continue, // above
-                    };
-                    let value = Source::CommandLine(&mut parser);
-                    let mut value = Given::new(name.clone(), value, &self.dir);
-                    match reading.follow(&name, &mut value) {
-                        Ok(None) => {}
-                        Ok(Some(print)) => return Action::Print(print),
-                        Err(why) => reading.report.mistake(format!("{}: {why}", value.shown())),
-                    }
+                Word::Mistake(why) => {
+                    report.mistake(why);
+                    continue;
                 }
-                Err(e) => reading.report.mistake(said(e)),
+            };
+            match &*shown {
+                "--help" => return Action::Print(HELP.into()),
+                "--version" => {
+                    let version = concat!("ecohttpd ", env!("CARGO_PKG_VERSION"), "\n");
+                    return Action::Print(version.into());
+                }
+                "--self-signed" => return Action::SelfSigned,
+                "--days" => {
+                    words.value(); // which belongs to it
+                    report.mistake("--days: without --self-signed it means nothing");
+                    continue;
+                }
+                _ => {}
+            }
+            let option = option::named(&shown);
+            let value = option.filter(|it| it.takes_value()).and_then(|_| words.value());
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                shown.push(' ');
+                shown.push_str(&value.to_string_lossy());
+            }
+            let mut given = Given { shown, value, dir: &self.dir, report: &mut *report };
+            if let Ok(Some(print)) = reading.follow(option, &mut given) {
+                return Action::Print(print);
             }
         }
-        reading.check();
-        Action::Serve(reading.args)
-    }
-}
-
-/// What lexopt says of a word, with a value between quotes as all texts are.
-pub(crate) fn said(e: lexopt::Error) -> String {
-    match e {
-        lexopt::Error::UnexpectedValue { option, value } => {
-            let value = quoted(value.as_bytes());
-            format!("unexpected argument for option '{option}': {value}")
-        }
-        _ => "it cannot be read".to_owned(), // can't happen: no values are asked for here
+        reading.check(&self.dir, report);
+        Action::Serve(Rc::new(reading.args))
     }
 }
 
 /// Options that are being followed.
-struct Reading<'a> {
-    args: Box<Args>,
+struct Reading {
+    args: Args,
     seen: Seen,
-    /// The directory that paths count from.
-    dir: &'a Path,
-    report: &'a mut Report,
 }
 
 /// What was given, be it wrong.
@@ -234,10 +222,10 @@ struct Seen {
     handlers: Vec<String>,
 }
 
-impl Reading<'_> {
-    /// What does not go together.
-    fn check(&mut self) {
-        let Reading { args, seen, dir, report } = self;
+impl Reading {
+    /// What does not go together. Paths count from `dir`.
+    fn check(&mut self, dir: &Path, report: &mut Report) {
+        let Reading { args, seen } = self;
         if args.check {
             for at in args.http.iter().chain(&args.https) {
                 if let Address::Unknown { why, .. } = at {
@@ -251,14 +239,14 @@ impl Reading<'_> {
                 if args.cgi_prefix.is_empty() { "/" } else { &args.cgi_prefix }
             ));
         }
-        if args.home == Path::new(".") {
+        if args.home.as_os_str() == "." {
             match dir.canonicalize() {
                 Ok(home) => args.home = home,
                 Err(e) => report.mistake(format!("the current directory: {e}")),
             }
         }
         if let Some(Destination::File(path)) = &args.access_log {
-            if !path.parent().is_some_and(|dir| dir.as_os_str().is_empty() || dir.is_dir()) {
+            if !path.parent().is_some_and(Path::is_dir) {
                 report.mistake(format!(
                     "--access-log {}: there is no such directory",
                     path.display()

@@ -37,54 +37,68 @@ pub(crate) fn bind(
     said: &mut dyn FnMut(&Address, io::Result<&Bound>),
 ) -> Vec<Bound> {
     let mut bound: Vec<Bound> = Vec::new();
-    let https = args.https.iter().filter(|_| tls.is_some()).map(|at| (at, true));
-    let mut wanted: Vec<_> = args.http.iter().map(|at| (at, false)).chain(https).collect();
-    // First what stays as it is, then what becomes HTTPS or ceases to be it: what is left over is
-    // not in the way of the others.
-    for same in [true, false] {
-        wanted.retain(|&(at, secure)| {
-            let found = old.iter().find(|old| {
-                old.wanted.is_same(at)
-                    && (old.secure == secure || !same)
+    let mut left: Vec<Option<(&Address, bool)>> = Vec::new();
+    for at in &args.http {
+        left.push(Some((at, false)));
+    }
+    for at in args.https.iter().filter(|_| tls.is_some()) {
+        left.push(Some((at, true)));
+    }
+    for turn in [Turn::Same, Turn::Changed, Turn::New] {
+        for place in &mut left {
+            let Some((at, secure)) = *place else {
+                continue;
+            };
+            let tls = tls.filter(|_| secure);
+            let kept = old.iter().find(|old| {
+                turn != Turn::New
+                    && old.wanted.is_same(at)
+                    && (old.secure == secure || turn == Turn::Changed)
                     && bound.iter().all(|it| it.kept != Some(old.n))
             });
-            let Some(old) = found else {
-                return true;
+            let done = match kept {
+                Some(old) => keep(server, old, tls),
+                None if turn != Turn::New || at.is_superfluous() => continue,
+                None => fresh(server, at, tls, inherited),
             };
-            let kept = match tls.filter(|_| secure) {
-                #[cfg(feature = "tls")]
-                Some(tls) => server.try_keep_tls(old.n, tls),
-                _ => server.try_keep(old.n),
-            };
-            match kept {
-                Ok(()) => bound.push(Bound {
-                    wanted: at.clone(),
-                    secure,
-                    at: old.at.clone(),
-                    n: bound.len(),
-                    kept: Some(old.n),
-                    file: old.file.clone(),
-                }),
+            *place = None;
+            match done {
+                Ok((now, file)) => {
+                    let (wanted, n, kept) = (at.clone(), bound.len(), kept.map(|old| old.n));
+                    let new = Bound { wanted, secure, at: now, n, kept, file };
+                    if kept.is_none() {
+                        said(at, Ok(&new));
+                    }
+                    bound.push(new);
+                }
                 Err(e) => said(at, Err(e)),
             }
-            false
-        });
-    }
-    for (wanted, secure) in wanted.into_iter().filter(|(at, _)| !at.is_superfluous()) {
-        match fresh(server, wanted, tls.filter(|_| secure), inherited) {
-            Ok((at, file)) => {
-                let (wanted, n) = (wanted.clone(), bound.len());
-                let new = Bound { wanted, secure, at, n, kept: None, file };
-                said(&new.wanted, Ok(&new));
-                bound.push(new);
-            }
-            Err(e) => said(wanted, Err(e)),
         }
     }
     bound
 }
 
+/// Which addresses are had first: what is left over of the old ones is not in the way of the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// What stays as it is.
+    Same,
+    /// What becomes HTTPS, or ceases to be it.
+    Changed,
+    New,
+}
+
 type Place = (Address, Option<Rc<SocketFile>>);
+
+/// Goes on listening at an address.
+fn keep(server: &mut Server, old: &Bound, tls: Option<&Tls>) -> io::Result<Place> {
+    match tls {
+        #[cfg(feature = "tls")]
+        Some(tls) => server.try_keep_tls(old.n, tls)?,
+        _ => server.try_keep(old.n)?,
+    }
+    Ok((old.at.clone(), old.file.clone()))
+}
 
 /// Listens at an address that was not listened at before.
 fn fresh(
@@ -120,7 +134,7 @@ fn socket(at: &Address, inherited: &mut Inherited) -> io::Result<(OwnedFd, Optio
     match at {
         Address::Unix(path) => {
             let (listener, file) = address::bind_unix(path)?;
-            Ok((listener.into(), Some(file)))
+            Ok((listener, Some(file)))
         }
         Address::Descriptor(n) => Ok((inherited.take(*n)?, None)),
         Address::Unknown { why, .. } => {

@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use crate::args::Args;
 use crate::report::Report;
@@ -45,46 +45,40 @@ pub(crate) fn load(args: &Args) -> (Option<Tls>, Option<io::Error>) {
     (None, None)
 }
 
-/// The files, and what they were when they were last read.
+/// The files, and what they were when they were last read. Without TLS there is nothing to renew.
 #[derive(Debug)]
-pub(crate) struct Files {
-    paths: Vec<PathBuf>,
-    seen: Vec<Option<State>>,
-}
+pub(crate) struct Files(Vec<(PathBuf, Option<State>)>);
 
-/// What tells that a file is another one, or has been written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct State {
-    modified: Option<SystemTime>,
-    size: u64,
-    inode: u64,
-}
+/// What tells that a file is another one, or has been written: when that was, its size and number.
+type State = (i64, i64, u64, u64);
 
 fn state(path: &Path) -> Option<State> {
-    use std::os::unix::fs::MetadataExt;
     let meta = fs::metadata(path).ok()?;
-    Some(State { modified: meta.modified().ok(), size: meta.len(), inode: meta.ino() })
+    Some((meta.mtime(), meta.mtime_nsec(), meta.size(), meta.ino()))
 }
 
 impl Files {
     pub(crate) fn of(args: &Args) -> Files {
-        let paths: Vec<_> = args.cert.iter().chain(&args.key).cloned().collect();
-        let seen = paths.iter().map(|path| state(path)).collect();
-        Files { paths, seen }
+        let paths = args.cert.iter().chain(&args.key).filter(|_| cfg!(feature = "tls"));
+        Files(paths.map(|path| (path.clone(), state(path))).collect())
     }
 
     /// Whether they are others than they were when this was last asked, and are all there.
     pub(crate) fn have_changed(&mut self) -> bool {
-        let now: Vec<_> = self.paths.iter().map(|path| state(path)).collect();
-        let changed = now != self.seen && now.iter().all(Option::is_some);
-        if changed {
-            self.seen = now;
+        if !cfg!(feature = "tls") {
+            return false;
         }
-        changed
+        let now: Vec<_> = self.0.iter().map(|(path, _)| state(path)).collect();
+        let changed = self.0.iter().zip(&now).any(|((_, seen), now)| seen != now);
+        if !changed || now.contains(&None) {
+            return false;
+        }
+        self.0.iter_mut().zip(now).for_each(|((_, seen), now)| *seen = now);
+        true
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tls"))]
 mod tests {
     use super::*;
 

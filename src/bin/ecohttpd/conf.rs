@@ -1,11 +1,15 @@
 //! The configuration file: what uhttpd reads of busybox's httpd.conf.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::accounts::{self, Accounts};
 use crate::auth::Realms;
+use crate::parts::parts;
 use crate::report::Report;
+use crate::site::check_interpreter;
 use crate::text::{Place, escape};
+use crate::url::check_target;
 
 /// Whoever has more mistakes has given the wrong file.
 const MOST_MISTAKES: usize = 100;
@@ -42,24 +46,25 @@ impl Conf {
         let mut conf = Conf::default();
         let mut error_page_at = None;
         let before = report.mistakes.len();
-        for (line, at) in text.split(|&b| b == b'\n').zip(1_u32..) {
+        for (line, at) in parts(text, b'\n').zip(1_u32..) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if matches!(line.trim_ascii_start().first(), None | Some(b'#')) {
+            if matches!(line.trim_ascii_start(), [] | [b'#', ..]) {
                 continue;
             }
+            let place = format!("{file}:{at}");
             if report.mistakes.len() - before >= MOST_MISTAKES {
-                report.mistake(format!("{file}:{at}: the lines from here on were not looked at"));
+                report.mistake(format!("{place}: the lines from here on were not looked at"));
                 break;
             }
-            let place = format!("{file}:{at}");
             let mut why = match checked(line) {
                 Ok(line) if line.starts_with('/') => conf.realm(line, accounts, &place, report),
                 Ok(line) => conf.line(line),
-                Err(why) => Err(why.to_owned()),
+                Err(why) => Err(why.into()),
             };
             if line.starts_with(b"E404:") && why.is_ok() {
                 if let Some(earlier) = error_page_at.replace(at) {
-                    why = Err(format!("the error page was given in line {earlier} already"));
+                    let twice = format!("the error page was given in line {earlier} already");
+                    why = Err(twice.into());
                 }
             }
             if let Err(why) = why {
@@ -76,13 +81,13 @@ impl Conf {
         accounts: &Accounts,
         place: &str,
         report: &mut Report,
-    ) -> Result<(), String> {
+    ) -> Result<(), Why> {
         let (path, rest) = line.split_once(':').unwrap_or((line, ""));
         let (user, password) = rest.split_once(':').unwrap_or((rest, ""));
         match (user, password) {
-            ("", _) => Err("the user is missing".to_owned()),
-            (_, "") => Err("the password is missing".to_owned()),
-            (_, "$p$") => Err("the account after $p$ is missing".to_owned()),
+            ("", _) => Err("the user is missing".into()),
+            (_, "") => Err("the password is missing".into()),
+            (_, "$p$") => Err("the account after $p$ is missing".into()),
             _ => {
                 self.realms.add(path, user, password, accounts, place, report);
                 Ok(())
@@ -91,46 +96,52 @@ impl Conf {
     }
 
     /// Any other line.
-    fn line(&mut self, line: &str) -> Result<(), String> {
+    fn line(&mut self, line: &str) -> Result<(), Why> {
         let Some((key, value)) = line.split_once(':') else {
-            return Err("there is no such setting".to_owned());
+            return Err(UNKNOWN.into());
         };
         let is_name = !value.is_empty() && value.trim() == value;
-        match key {
-            "I" if !is_name || value.contains('/') || matches!(value, "." | "..") => {
-                return Err("this is no name of an index file".to_owned());
+        match key.as_bytes() {
+            b"I" => {
+                if !is_name || value.contains('/') || matches!(value, "." | "..") {
+                    return Err("this is no name of an index file".into());
+                }
+                self.index.push(value.to_owned());
             }
-            "I" => self.index.push(value.to_owned()),
-            "E404" if !is_name || !value.starts_with('/') => {
-                return Err("the path of an error page begins with a slash".to_owned());
+            b"E404" => {
+                if !is_name || !value.starts_with('/') {
+                    return Err("the path of an error page begins with a slash".into());
+                }
+                check_target(value)?;
+                self.error_page = Some(value.to_owned());
             }
-            "E404" if crate::url::check_target(value).is_err() => {
-                crate::url::check_target(value)?;
-            }
-            "E404" => self.error_page = Some(value.to_owned()),
-            _ if key.starts_with('*') => return self.interpreter(key.get(1..), value),
-            _ => return Err("there is no such setting".to_owned()),
+            [b'*', ..] => return self.interpreter(key.get(1..).unwrap_or_default(), value),
+            _ => return Err(UNKNOWN.into()),
         }
         Ok(())
     }
 
     /// `*.ext:/path/to/interpreter`
-    fn interpreter(&mut self, ext: Option<&str>, path: &str) -> Result<(), String> {
-        let ext = ext.unwrap_or_default();
+    fn interpreter(&mut self, ext: &str, path: &str) -> Result<(), Why> {
         if ext.len() < 2 || !ext.starts_with('.') || ext.contains('/') {
-            return Err("a dot and how the names of the files end belong after the *".to_owned());
+            return Err("a dot and how the names of the files end belong after the *".into());
         }
         if !path.starts_with('/') {
-            return Err("the path of an interpreter begins with a slash".to_owned());
+            return Err("the path of an interpreter begins with a slash".into());
         }
         if self.interpreters.iter().any(|(it, _)| it == ext) {
-            return Err("there is an interpreter for them already".to_owned());
+            return Err("there is an interpreter for them already".into());
         }
-        crate::site::check_interpreter(path.as_ref())?;
+        check_interpreter(path.as_ref())?;
         self.interpreters.push((ext.to_owned(), path.into()));
         Ok(())
     }
 }
+
+/// What is wrong with a line.
+type Why = Cow<'static, str>;
+
+const UNKNOWN: &str = "there is no such setting";
 
 /// The line as a text, of which neither a file's name nor what a client sends can be more than this.
 fn checked(line: &[u8]) -> Result<&str, &'static str> {
@@ -147,14 +158,17 @@ fn shown(line: &[u8]) -> String {
     let line = String::from_utf8_lossy(line);
     let (key, rest) = line.split_once(':').unwrap_or((&line, ""));
     let is_harmless =
-        matches!(key, "E404" | "A" | "D" | "P" | "H" | "I") || key.starts_with(['*', '.']);
+        matches!(key.as_bytes(), b"E404" | [b'A' | b'D' | b'P' | b'H' | b'I'] | [b'*' | b'.', ..]);
     let (text, cut) = if is_harmless || rest.is_empty() { (&*line, "") } else { (key, ":...") };
-    let end = text.char_indices().nth(SHOWN).map(|(end, _)| end);
+    let mut chars = text.chars();
+    chars.by_ref().take(SHOWN).for_each(drop);
+    let (start, cut) = match chars.as_str() {
+        "" => (text, cut),
+        rest => (text.strip_suffix(rest).unwrap_or(text), "..."),
+    };
     let mut shown = String::new();
-    let start = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
     escape(&mut shown, start.as_bytes(), usize::MAX, Place::Quoted);
-    shown.push_str(if end.is_some() { "..." } else { cut });
-    shown
+    shown + cut
 }
 
 #[cfg(test)]

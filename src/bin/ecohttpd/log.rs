@@ -1,13 +1,15 @@
 //! Messages of the server, on standard error or to syslog, which never keep a request waiting.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Write, stderr};
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::net::SocketType;
 
 use crate::sys;
 use crate::text::{Date, Place, escape};
+use crate::unix;
 
 /// A pipe that can be written to takes this much at once without waiting.
 const MOST: usize = 4096;
@@ -96,12 +98,12 @@ impl Log {
         // As long whether or not lines were lost, and both in one piece, for which there is room.
         escape(&mut line, text.as_bytes(), MOST - NOTE - 1 - prefix.len(), Place::Message);
         line.push('\n');
-        let mut out = stderr().lock();
-        if !sys::takes_output(out.as_fd()) {
+        let out = rustix::stdio::stderr();
+        if !sys::takes_output(out) {
             return self.lose();
         }
-        match out.write(line.as_bytes()) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.lose(),
+        match rustix::io::write(out, line.as_bytes()) {
+            Err(Errno::AGAIN) => self.lose(),
             _ => self.lost.set(0), // whoever read it may be gone
         }
     }
@@ -126,7 +128,7 @@ impl Log {
 #[derive(Debug)]
 struct Syslog {
     path: PathBuf,
-    socket: RefCell<Option<UnixDatagram>>,
+    socket: RefCell<Option<OwnedFd>>,
 }
 
 impl Syslog {
@@ -134,10 +136,9 @@ impl Syslog {
     fn send(&self, datagram: &str, may_connect: &mut bool) -> bool {
         let mut socket = self.socket.borrow_mut();
         if let Some(connected) = &*socket {
-            match connected.send(datagram.as_bytes()) {
+            match rustix::io::write(connected, datagram.as_bytes()) {
                 Ok(_) => return true,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => return false,
+                Err(Errno::AGAIN | Errno::NOBUFS) => return false,
                 // The daemon has ended; there may be another by now.
                 Err(_) => *socket = None,
             }
@@ -145,20 +146,13 @@ impl Syslog {
         if !std::mem::take(may_connect) {
             return false;
         }
-        let Ok(connected) = connect(&self.path) else {
+        let Ok(connected) = unix::connect(&self.path, SocketType::DGRAM) else {
             return false;
         };
-        let sent = connected.send(datagram.as_bytes()).is_ok();
+        let sent = rustix::io::write(&connected, datagram.as_bytes()).is_ok();
         *socket = Some(connected);
         sent
     }
-}
-
-fn connect(path: &Path) -> io::Result<UnixDatagram> {
-    let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
-    socket.connect(path)?;
-    Ok(socket)
 }
 
 /// `<28>Nov 22 22:39:11 ecohttpd[123]: text`
@@ -176,6 +170,7 @@ fn datagram(priority: u32, text: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::os::unix::net::UnixDatagram;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::SystemTime;
 

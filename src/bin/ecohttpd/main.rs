@@ -15,12 +15,16 @@ mod cgi;
 mod conf;
 mod filter;
 mod json;
+mod line;
 mod listing;
 mod log;
+mod number;
+mod parts;
 mod redirect;
 mod regex;
 mod reload;
 mod report;
+mod resolve;
 mod rules;
 mod run;
 #[cfg(feature = "tls")]
@@ -32,6 +36,7 @@ mod slots;
 mod sys;
 mod text;
 mod turn;
+mod unix;
 mod url;
 mod user;
 
@@ -41,7 +46,7 @@ use rustix::io::retry_on_intr;
 
 use crate::args::{Action, CommandLine};
 use crate::log::Log;
-use crate::report::Report;
+use crate::report::{Report, Said};
 use crate::site::Site;
 
 /// The exit code of what has been done.
@@ -53,16 +58,16 @@ const FAILURE: u8 = 1;
 /// That of what cannot be followed.
 const USAGE: u8 = 2;
 
-/// Follows the words that it was started with, of which the first is its own name; the exit code.
+/// Follows the words behind its name that it was started with; the exit code.
 fn begin(words: Vec<OsString>) -> u8 {
     let log = Log::stderr();
     let mut report = Report::default();
-    let line = CommandLine::new(words.iter().skip(1).cloned());
+    let line = CommandLine::new(words);
     let args = match line.parse(&mut report) {
         Action::Serve(args) => args,
         Action::Print(text) => return print(&text),
         #[cfg(feature = "tls")]
-        Action::SelfSigned => return self_signed::run(words.into_iter().skip(1), &log),
+        Action::SelfSigned => return self_signed::run(&line.words, &log),
         #[cfg(not(feature = "tls"))]
         Action::SelfSigned => {
             log.line("--self-signed: it takes a build with the feature tls");
@@ -82,9 +87,9 @@ fn begin(words: Vec<OsString>) -> u8 {
     if args.check {
         return SUCCESS;
     }
-    match run::run(line, *args, site, log) {
+    match run::run(line, args, site, log) {
         Ok(()) => SUCCESS,
-        Err(run::Said) => FAILURE,
+        Err(Said) => FAILURE,
     }
 }
 

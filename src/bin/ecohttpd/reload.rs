@@ -119,9 +119,11 @@ impl Running {
         };
         if args.user != self.args.user {
             report.note("-Z: another user takes a restart");
-            args.user.clone_from(&self.args.user);
+            if let Some(args) = Rc::get_mut(&mut args) {
+                args.user.clone_from(&self.args.user);
+            }
         }
-        (report.mistakes.is_empty() && !args.is_same(&self.args)).then(|| Rc::from(args))
+        (report.mistakes.is_empty() && !args.is_same(&self.args)).then_some(args)
     }
 
     /// Gets everything ready that `args` ask for. With mistakes it is not to be used.

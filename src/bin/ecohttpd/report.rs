@@ -12,6 +12,10 @@ pub(crate) struct Report {
     pub(crate) notes: Vec<String>,
 }
 
+/// It has been said where it had to be.
+#[derive(Debug)]
+pub(crate) struct Said;
+
 impl Report {
     pub(crate) fn mistake(&mut self, what: impl Into<String>) {
         self.mistakes.push(what.into());

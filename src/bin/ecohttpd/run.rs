@@ -1,14 +1,15 @@
 //! The life of the server: bound, handed to a user, sent to the background, steered, ended.
 
 use std::cell::{Cell, RefCell};
-use std::fs::OpenOptions;
 use std::future::pending;
 use std::io;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ecohttpd::{Connection, Handle, Options, Request, Server, Signal, Signals, until_woken};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::chdir;
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use smol::future::or;
 
 use crate::access::AccessLog;
@@ -20,7 +21,7 @@ use crate::cgi::Orphans;
 use crate::log::Log;
 use crate::redirect::Https;
 use crate::reload::Change;
-use crate::report::Report;
+use crate::report::{Report, Said};
 use crate::serve::{App, serve};
 use crate::site::Site;
 use crate::slots::Slots;
@@ -28,10 +29,6 @@ use crate::sys;
 
 /// The least time between two looks at the certificates.
 const LOOK: Duration = Duration::from_secs(5);
-
-/// It has been said where it had to be.
-#[derive(Debug)]
-pub(crate) struct Said;
 
 fn say(log: &Log, what: impl ToString) -> Said {
     log.line(&what.to_string());
@@ -52,16 +49,16 @@ pub(crate) struct Running {
 }
 
 /// Serves until told to end.
-pub(crate) fn run(line: CommandLine, args: Args, site: Site, log: Log) -> Result<(), Said> {
+pub(crate) fn run(line: CommandLine, args: Rc<Args>, site: Site, log: Log) -> Result<(), Said> {
     // Before anything else is opened.
-    let inherited = Inherited::of(args.http.iter().chain(&args.https));
+    let inherited = Inherited::of([&args.http, &args.https]);
     // It is not for scripts, whoever forgot to say so.
     sys::keep_from_children();
     // From here on they wait to be heard: whoever is told where we listen may send one at once.
     hear().map_err(|e| say(&log, e))?;
     let mut running = Running {
         line,
-        args: Rc::default(),
+        args: args.clone(),
         handle: Server::new(Options::default()).handle(),
         bound: Vec::new(),
         inherited,
@@ -71,7 +68,7 @@ pub(crate) fn run(line: CommandLine, args: Args, site: Site, log: Log) -> Result
         is_draining: false,
     };
     let mut report = Report::default();
-    let change = running.other(args.into(), &mut report);
+    let change = running.other(args, &mut report);
     let Change { args, bound, server, access_log, said } = change;
     said.iter().for_each(|line| log.line(line));
     report.say(&log);
@@ -98,7 +95,7 @@ pub(crate) fn run(line: CommandLine, args: Args, site: Site, log: Log) -> Result
         log,
     };
     running.handle = server.handle();
-    (running.args, running.bound, running.access_log) = (args, bound, access_log);
+    (running.bound, running.access_log) = (bound, access_log);
     let ended = ecohttpd::block_on(live(&mut running, &app, server));
     if let Some(access_log) = &running.access_log {
         access_log.flush();
@@ -218,11 +215,11 @@ pub(crate) fn options(args: &Args) -> Options {
 
 /// Goes to the background, where nobody reads what is printed.
 fn detach() -> io::Result<()> {
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let null = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     sys::detach()?;
-    std::env::set_current_dir("/")?;
-    rustix::stdio::dup2_stdin(null.as_fd())?;
-    rustix::stdio::dup2_stdout(null.as_fd())?;
-    rustix::stdio::dup2_stderr(null.as_fd())?;
+    chdir(c"/")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
     Ok(())
 }

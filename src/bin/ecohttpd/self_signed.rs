@@ -10,12 +10,11 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
-use lexopt::prelude::*;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 
 use crate::FAILURE;
-use crate::args::said;
+use crate::args::{Word, Words};
 use crate::log::Log;
 use crate::report::Report;
 use names::Names;
@@ -35,7 +34,7 @@ struct Order {
 }
 
 /// Follows a command line that has `--self-signed` in it.
-pub(crate) fn run(words: impl IntoIterator<Item = OsString>, log: &Log) -> u8 {
+pub(crate) fn run(words: &[OsString], log: &Log) -> u8 {
     let mut report = Report::default();
     let Some(order) = parse(words, &mut report) else {
         report.mistakes.iter().for_each(|line| log.line(line));
@@ -52,20 +51,18 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>, log: &Log) -> u8 {
 }
 
 /// Nothing if there is a mistake, which stands in the report.
-fn parse(words: impl IntoIterator<Item = OsString>, report: &mut Report) -> Option<Order> {
-    let mut parser = lexopt::Parser::from_args(words);
+fn parse(words: &[OsString], report: &mut Report) -> Option<Order> {
+    let mut words = Words::new(words);
     let (mut names, mut cert, mut key, mut days) = (None, None, None, MOST_DAYS);
-    loop {
-        let name = match parser.next() {
-            Ok(None) => break,
-            Ok(Some(Short(letter))) => format!("-{letter}"),
-            Ok(Some(Long(name))) => format!("--{name}"),
-            Ok(Some(Value(value))) => {
+    while let Some(word) = words.next() {
+        let name = match word {
+            Word::Option(name) => name,
+            Word::Stray(value) => {
                 wrong(report, &value.to_string_lossy(), "it belongs to no option");
                 continue;
             }
-            Err(e) => {
-                wrong(report, "the command line", &said(e));
+            Word::Mistake(why) => {
+                wrong(report, "the command line", &why);
                 continue;
             }
         };
@@ -73,7 +70,7 @@ fn parse(words: impl IntoIterator<Item = OsString>, report: &mut Report) -> Opti
             wrong(report, &name, "it does not go with --self-signed");
             return None; // nobody knows whether a value follows
         }
-        let Ok(value) = parser.value() else {
+        let Some(value) = words.value() else {
             wrong(report, &name, "its value is missing");
             continue;
         };
@@ -81,7 +78,7 @@ fn parse(words: impl IntoIterator<Item = OsString>, report: &mut Report) -> Opti
         let followed = match &*name {
             "--self-signed" => shown.parse().map(|those| names = Some(those)),
             "--days" => number(&shown).map(|number| days = number),
-            _ => Place::of(Path::new(&value)).map(|at| {
+            _ => Place::of(Path::new(value)).map(|at| {
                 let is_cert = matches!(&*name, "-C" | "--cert");
                 *(if is_cert { &mut cert } else { &mut key }) = Some(at);
             }),

@@ -1,10 +1,12 @@
 //! What is served where: the configuration as requests see it, and what a path stands for.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use ecohttpd::{Connection, OpenFile, Status};
 
@@ -16,6 +18,7 @@ use crate::rules::Rules;
 
 /// The configuration as requests see it. A reload makes another one.
 pub(crate) struct Site {
+    args: Rc<Args>,
     /// The configuration file that was read.
     pub(crate) config: Option<PathBuf>,
     pub(crate) docroot: PathBuf,
@@ -25,8 +28,8 @@ pub(crate) struct Site {
     pub(crate) charset: String,
     /// Without a slash at its end, so that it is empty where everything is run.
     pub(crate) cgi_prefix: String,
+    /// Those of the configuration file, beside those of the command line.
     interpreters: Vec<(String, PathBuf)>,
-    aliases: Vec<(String, Option<String>)>,
     pub(crate) rules: Rules,
     pub(crate) realms: Realms,
     pub(crate) realm: String,
@@ -65,27 +68,28 @@ const INDEX: [&str; 4] = ["index.html", "index.htm", "default.html", "default.ht
 
 impl Site {
     /// Reads what the command line names.
-    pub(crate) fn load(args: &Args, report: &mut Report) -> Site {
-        let conf = args.config().map(|path| Conf::read(path, report)).unwrap_or_default();
+    pub(crate) fn load(args: &Rc<Args>, report: &mut Report) -> Site {
+        let config = args.config();
+        let conf = config.map(|path| Conf::read(path, report)).unwrap_or_default();
         let mut rules = Rules::default();
         for path in &args.json_scripts {
             rules.read(path, report);
         }
         let mut index = args.index.clone();
         index.extend(conf.index);
-        index.extend(INDEX.map(str::to_owned));
-        let mut interpreters = args.interpreters.clone();
-        interpreters.extend(conf.interpreters);
+        for name in INDEX {
+            index.push(name.to_owned());
+        }
         Site {
-            config: args.config().map(Path::to_owned),
+            args: args.clone(),
+            config: config.map(Path::to_owned),
             docroot: args.home.clone(),
             index,
             error_page: conf.error_page.or_else(|| args.error_page.clone()),
             no_dirlists: args.no_dirlists,
             charset: args.charset.clone(),
             cgi_prefix: args.cgi_prefix.clone(),
-            interpreters,
-            aliases: args.aliases.clone(),
+            interpreters: conf.interpreters,
             rules,
             realms: conf.realms,
             realm: args.realm.clone(),
@@ -123,7 +127,8 @@ impl Site {
 
     /// The path that an alias has for `path`.
     pub(crate) fn alias(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let (_, to) = self.aliases.iter().find(|(alias, _)| is_below(path, alias.as_bytes()))?;
+        let (_, to) =
+            self.args.aliases.iter().find(|(alias, _)| is_below(path, alias.as_bytes()))?;
         let to = to.as_deref().unwrap_or(&self.cgi_prefix);
         Some([to.as_bytes(), path].concat())
     }
@@ -145,7 +150,8 @@ impl Site {
         let ends = |extension: &str| {
             path.strip_suffix(extension.as_bytes()).is_some_and(|stem| !stem.is_empty())
         };
-        let found = self.interpreters.iter().find(|(extension, _)| ends(extension));
+        let mut all = self.args.interpreters.iter().chain(&self.interpreters);
+        let found = all.find(|(extension, _)| ends(extension));
         found.map(|(_, interpreter)| interpreter.as_path())
     }
 
@@ -299,12 +305,12 @@ impl Site {
 }
 
 /// Looks at a program that files are to be run by.
-pub(crate) fn check_interpreter(path: &Path) -> Result<(), String> {
+pub(crate) fn check_interpreter(path: &Path) -> Result<(), Cow<'static, str>> {
     match std::fs::metadata(path) {
         Ok(meta) if !meta.is_file() => Err("the interpreter is no file".into()),
         Ok(meta) if meta.mode() & 0o111 == 0 => Err("the interpreter cannot be run".into()),
         Ok(_) => Ok(()),
-        Err(e) => Err(e.to_string()),
+        Err(e) => Err(e.to_string().into()),
     }
 }
 

@@ -13,6 +13,8 @@ use std::{io, ptr};
 use libc::c_int;
 use rustix::process::Pid;
 
+use crate::line::Line;
+
 fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -24,7 +26,7 @@ fn check(result: c_int) -> io::Result<c_int> {
 extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     let count = usize::try_from(count).unwrap_or(0);
     // SAFETY: these are so many C strings, as it is with main(3), and stay to the end.
-    let words = (0..count).map(|i| unsafe { CStr::from_ptr(*words.add(i)) });
+    let words = (1..count).map(|i| unsafe { CStr::from_ptr(*words.add(i)) });
     let words = words.map(|word| OsStr::from_bytes(word.to_bytes()).to_owned()).collect();
     // What is opened must not be taken for one of the usual three.
     for fd in 0..3 {
@@ -67,13 +69,22 @@ pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// Whether something can be written without waiting.
-///
-/// By libc, since rustix has a time in this, of another layout than musl's on 32-bit MIPS.
 pub(crate) fn takes_output(fd: BorrowedFd<'_>) -> bool {
-    let mut watched = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    is_ready(fd, libc::POLLOUT, 0)
+}
+
+/// Waits so many milliseconds for something that can be read; whether it has come.
+#[cfg_attr(not(target_feature = "crt-static"), allow(dead_code, reason = "no names are asked for"))]
+pub(crate) fn has_input(fd: BorrowedFd<'_>, millis: c_int) -> bool {
+    is_ready(fd, libc::POLLIN, millis)
+}
+
+/// By libc, since rustix has a time in this, of another layout than musl's on 32-bit MIPS.
+fn is_ready(fd: BorrowedFd<'_>, events: libc::c_short, millis: c_int) -> bool {
+    let mut watched = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     // SAFETY: the descriptor is open as long as it is borrowed, and there is one structure, which
     // outlives the call.
-    unsafe { libc::poll(&raw mut watched, 1, 0) == 1 }
+    unsafe { libc::poll(&raw mut watched, 1, millis) == 1 }
 }
 
 /// Makes all descriptors that this process was started with end with it, but for the usual three.
@@ -226,7 +237,7 @@ const COUNTERS: Option<(usize, usize)> = None;
 
 /// Nothing but async-signal-safe calls, and nothing that allocates.
 extern "C" fn dying(signal: c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let mut line = Line { text: [0; 128], len: 0 };
+    let mut line = Line::new();
     line.push(concat!("ecohttpd ", env!("CARGO_PKG_VERSION"), " dies of signal ").as_bytes());
     line.number(signal.unsigned_abs() as usize, 10);
     if let (Some((counter, back)), false) = (COUNTERS, context.is_null()) {
@@ -243,45 +254,12 @@ extern "C" fn dying(signal: c_int, _: *mut libc::siginfo_t, context: *mut libc::
         line.number((&raw const __ehdr_start) as usize, 16);
     }
     line.push(b"\n");
+    let text = line.text();
     // SAFETY: the bytes are there, and nobody waits for what comes of it. The action of the signal is
     // the default again, which ends this process.
     unsafe {
-        libc::write(2, line.text.as_ptr().cast(), line.len);
+        libc::write(2, text.as_ptr().cast(), text.len());
         libc::raise(signal);
-    }
-}
-
-/// A line that is put together without an allocation, and cut where it is full.
-struct Line {
-    text: [u8; 128],
-    len: usize,
-}
-
-impl Line {
-    fn push(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            if let Some(place) = self.text.get_mut(self.len) {
-                *place = *byte;
-                self.len += 1;
-            }
-        }
-    }
-
-    fn number(&mut self, mut number: usize, base: usize) {
-        let mut digits = [0_u8; 20];
-        let mut from = digits.len();
-        loop {
-            from -= 1;
-            let digit = (number % base) as u8;
-            if let Some(place) = digits.get_mut(from) {
-                *place = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
-            }
-            number /= base;
-            if number == 0 || from == 0 {
-                break;
-            }
-        }
-        self.push(digits.get(from..).unwrap_or_default());
     }
 }
 

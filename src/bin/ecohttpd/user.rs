@@ -6,6 +6,8 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::accounts;
+use crate::number::number32;
+use crate::parts::parts;
 
 /// A user of this system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,18 +22,18 @@ impl User {
     pub(crate) fn named(name: &str) -> Result<User, String> {
         let passwd =
             accounts::read("/etc/passwd".as_ref()).map_err(|e| format!("/etc/passwd: {e}"))?;
-        let found = String::from_utf8_lossy(&passwd).lines().find_map(|line| User::of(line, name));
+        let found = parts(&passwd, b'\n').find_map(|line| User::of(line, name));
         found.ok_or_else(|| "there is no such user".into())
     }
 
     /// `name:password:uid:gid:...`, if it is that name.
-    fn of(line: &str, name: &str) -> Option<User> {
-        let mut fields = line.split(':');
-        if fields.next() != Some(name) {
+    fn of(line: &[u8], name: &str) -> Option<User> {
+        let mut fields = parts(line, b':');
+        if fields.next() != Some(name.as_bytes()) {
             return None;
         }
-        let uid = fields.nth(1)?.parse().ok()?;
-        let gid = fields.next()?.parse().ok()?;
+        let uid = number32(fields.nth(1)?)?;
+        let gid = number32(fields.next()?)?;
         // To the kernel this number means that nothing is to be changed.
         let is_one = |id: u32| id != u32::MAX;
         (is_one(uid) && is_one(gid)).then(|| User { name: name.to_owned(), uid, gid })
@@ -42,8 +44,11 @@ impl User {
         let mut groups = vec![Gid::from_raw(self.gid)];
         match accounts::read("/etc/group".as_ref()) {
             Ok(text) => {
-                let text = String::from_utf8_lossy(&text);
-                groups.extend(text.lines().filter_map(|line| self.group(line)).map(Gid::from_raw));
+                for line in parts(&text, b'\n') {
+                    if let Some(gid) = self.group(line) {
+                        groups.push(Gid::from_raw(gid));
+                    }
+                }
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
@@ -57,11 +62,11 @@ impl User {
     }
 
     /// `name:password:gid:user,user`, if it is a group that the user is in.
-    fn group(&self, line: &str) -> Option<u32> {
-        let mut fields = line.split(':');
-        let gid = fields.nth(2)?.parse().ok()?;
-        let mut members = fields.next()?.split(',');
-        (gid != self.gid && members.any(|name| name == self.name)).then_some(gid)
+    fn group(&self, line: &[u8]) -> Option<u32> {
+        let mut fields = parts(line, b':');
+        let gid = number32(fields.nth(2)?)?;
+        let mut members = parts(fields.next()?, b',');
+        (gid != self.gid && members.any(|name| name == self.name.as_bytes())).then_some(gid)
     }
 }
 
@@ -72,9 +77,9 @@ mod tests {
     #[test]
     fn a_number_that_means_no_change_is_nobody() {
         for line in ["x:x:4294967295:65534::/:/bin/sh", "x:x:65534:4294967295::/:/bin/sh"] {
-            assert!(User::of(line, "x").is_none(), "{line}");
+            assert!(User::of(line.as_bytes(), "x").is_none(), "{line}");
         }
-        assert!(User::of("x:x:65534:65534::/:/bin/sh", "x").is_some());
+        assert!(User::of(b"x:x:65534:65534::/:/bin/sh", "x").is_some());
     }
 
     #[test]
@@ -84,8 +89,8 @@ mod tests {
         for name in ["roo", "root:", "", "no-such-user"] {
             assert_eq!(User::named(name).unwrap_err(), "there is no such user", "{name}");
         }
-        assert_eq!(User::of("u:x:5", "u"), None);
-        let user = User::of("u:x:5:6:", "u").unwrap();
+        assert_eq!(User::of(b"u:x:5", "u"), None);
+        let user = User::of(b"u:x:5:6:", "u").unwrap();
         for (line, group) in [
             ("g:x:7:u", Some(7)),
             ("g:x:8:a,u,b", Some(8)),
@@ -95,8 +100,8 @@ mod tests {
             ("g:x:-1:u", None),
             ("g:x", None),
         ] {
-            assert_eq!(user.group(line), group, "{line}");
+            assert_eq!(user.group(line.as_bytes()), group, "{line}");
         }
-        assert_eq!(User::of("u:x:-5:6:", "u"), None);
+        assert_eq!(User::of(b"u:x:-5:6:", "u"), None);
     }
 }
