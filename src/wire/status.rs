@@ -15,12 +15,12 @@ macro_rules! statuses {
                 #[doc = concat!("`", $code, " ", $reason, "`")]
                 pub const $name: Status = Status($code);
             )*
-
-            /// The usual reason phrase; empty for a code that has none.
-            pub fn reason(self) -> &'static str {
-                match self.0 { $($code => $reason,)* _ => "" }
-            }
         }
+
+        /// The codes, and how long their reason phrases are, which are one behind the other: jumps to
+        /// so many texts would take three times as much room.
+        const CODES: &[(u16, u8)] = &[$(($code, $reason.len() as u8)),*];
+        const REASONS: &str = concat!($($reason),*);
     };
 }
 
@@ -106,6 +106,19 @@ impl Status {
         }
     }
 
+    /// The usual reason phrase; empty for a code that has none.
+    pub fn reason(self) -> &'static str {
+        let mut at = 0;
+        for &(code, length) in CODES {
+            let end = at + usize::from(length);
+            if code == self.0 {
+                return REASONS.get(at..end).unwrap_or_default();
+            }
+            at = end;
+        }
+        ""
+    }
+
     /// The code.
     pub const fn code(self) -> u16 {
         self.0
@@ -132,6 +145,14 @@ mod tests {
         assert!(Status::new(99).is_err() && Status::new(600).is_err());
         assert_eq!(Status::new(100).unwrap(), Status::CONTINUE);
         assert_eq!(Status::new(599).unwrap().reason(), "");
-        assert_eq!(Status::NOT_FOUND.to_string(), "404 Not Found");
+        for (status, text) in [
+            (Status::CONTINUE, "100 Continue"),
+            (Status::SWITCHING_PROTOCOLS, "101 Switching Protocols"),
+            (Status::OK, "200 OK"),
+            (Status::NOT_FOUND, "404 Not Found"),
+            (Status::NETWORK_AUTHENTICATION_REQUIRED, "511 Network Authentication Required"),
+        ] {
+            assert_eq!(status.to_string(), text);
+        }
     }
 }
