@@ -1,5 +1,6 @@
 //! One thread that waits for disks, so that nobody else has to. It is there while it is needed.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -27,10 +28,13 @@ struct Queue {
 static QUEUE: Mutex<Queue> = Mutex::new(Queue { jobs: VecDeque::new(), running: false });
 static NEWS: Condvar = Condvar::new();
 
-/// Whether a job is over, and who waits for that.
+/// What came of a job. Of any type, so that all but two calls is the same code for all jobs.
+type Outcome = Box<dyn Any + Send>;
+
+/// What came of a job that is over, and who waits for it.
 #[derive(Default)]
 struct Progress {
-    is_over: bool,
+    outcome: Option<Outcome>,
     waker: Option<Waker>,
 }
 
@@ -61,25 +65,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub async fn unblock<T: Send + 'static>(
     job: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let outcome = Arc::new(Mutex::new(None));
-    let told = outcome.clone();
-    let job = move || {
-        let value = job();
-        *lock(&told) = Some(value);
-    };
-    done(Box::new(job)).await?;
-    let value = lock(&outcome).take();
-    value.unwrap_or_else(|| Err(io::ErrorKind::Interrupted.into())) // can't happen: it is done
+    let outcome = outcome(Box::new(move || Box::new(job()))).await?;
+    match outcome.downcast() {
+        Ok(value) => *value,
+        Err(_) => Err(io::ErrorKind::Interrupted.into()), // can't happen: it is of this type
+    }
 }
 
-/// Waits for a job of any kind.
-async fn done(job: Job) -> io::Result<()> {
+/// Waits for what comes of a job.
+async fn outcome(job: Box<dyn FnOnce() -> Outcome + Send>) -> io::Result<Outcome> {
     let progress = Arc::new(Mutex::new(Progress::default()));
     let told = progress.clone();
     hand_over(Box::new(move || {
-        job();
+        let outcome = job();
         let mut told = lock(&told);
-        told.is_over = true;
+        told.outcome = Some(outcome);
         let waker = told.waker.take();
         drop(told);
         if let Some(waker) = waker {
@@ -88,8 +88,8 @@ async fn done(job: Job) -> io::Result<()> {
     }))?;
     poll_fn(|cx| {
         let mut progress = lock(&progress);
-        if progress.is_over {
-            return Poll::Ready(Ok(()));
+        if let Some(outcome) = progress.outcome.take() {
+            return Poll::Ready(Ok(outcome));
         }
         progress.waker = Some(cx.waker().clone());
         Poll::Pending
