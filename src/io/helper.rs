@@ -2,10 +2,10 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::sys;
@@ -65,36 +65,45 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub async fn unblock<T: Send + 'static>(
     job: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let outcome = outcome(Box::new(move || Box::new(job()))).await?;
+    let outcome = Running::begin(Box::new(move || Box::new(job())))?.await;
     match outcome.downcast() {
         Ok(value) => *value,
         Err(_) => Err(io::ErrorKind::Interrupted.into()), // can't happen: it is of this type
     }
 }
 
-/// Waits for what comes of a job.
-async fn outcome(job: Box<dyn FnOnce() -> Outcome + Send>) -> io::Result<Outcome> {
-    let progress = Arc::new(Mutex::new(Progress::default()));
-    let told = progress.clone();
-    hand_over(Box::new(move || {
-        let outcome = job();
-        let mut told = lock(&told);
-        told.outcome = Some(outcome);
-        let waker = told.waker.take();
-        drop(told);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }))?;
-    poll_fn(|cx| {
-        let mut progress = lock(&progress);
+/// A job that was handed over, and is waited for.
+struct Running(Arc<Mutex<Progress>>);
+
+impl Running {
+    fn begin(job: Box<dyn FnOnce() -> Outcome + Send>) -> io::Result<Running> {
+        let progress = Arc::new(Mutex::new(Progress::default()));
+        let told = progress.clone();
+        hand_over(Box::new(move || {
+            let outcome = job();
+            let mut told = lock(&told);
+            told.outcome = Some(outcome);
+            let waker = told.waker.take();
+            drop(told);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }))?;
+        Ok(Running(progress))
+    }
+}
+
+impl Future for Running {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let mut progress = lock(&self.0);
         if let Some(outcome) = progress.outcome.take() {
-            return Poll::Ready(Ok(outcome));
+            return Poll::Ready(outcome);
         }
         progress.waker = Some(cx.waker().clone());
         Poll::Pending
-    })
-    .await
+    }
 }
 
 fn hand_over(job: Job) -> io::Result<()> {

@@ -85,10 +85,18 @@ impl Accepted {
 
     /// The codings that are wanted, the most wanted first.
     pub(crate) fn preferred(&self) -> impl Iterator<Item = Coding> {
-        let mut order = Coding::ALL;
-        order.sort_by_key(|&coding| std::cmp::Reverse(self.weight(coding)));
+        let [mut first, mut second, mut third] = Coding::ALL;
+        let sort = |a: &mut Coding, b: &mut Coding| {
+            if self.weight(*a) < self.weight(*b) {
+                std::mem::swap(a, b);
+            }
+        };
+        // Neighbours only, so that those of one weight stay in their order.
+        sort(&mut first, &mut second);
+        sort(&mut second, &mut third);
+        sort(&mut first, &mut second);
         let accepted = *self;
-        order.into_iter().filter(move |&coding| accepted.prefers(coding))
+        [first, second, third].into_iter().filter(move |&coding| accepted.prefers(coding))
     }
 }
 
@@ -102,7 +110,8 @@ fn weight(word: &str) -> Option<u16> {
     if part.len() > 3 || !part.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let part: u16 = if part.is_empty() { 0 } else { format!("{part:0<3}").parse().ok()? };
+    let digits = part.bytes().zip([100, 10, 1]);
+    let part = digits.map(|(digit, place)| u16::from(digit - b'0') * place).sum();
     match whole {
         "0" => Some(part),
         "1" if part == 0 => Some(1000),

@@ -160,7 +160,11 @@ impl Shared {
         };
         // Those that did not fit came after what is in the queue; what could not be written, before.
         let at = if state.stuck { 0 } else { batch.len() };
-        batch.splice(at..at, note.bytes());
+        if lost > 0 {
+            let mut behind = batch.split_off(at);
+            batch.extend_from_slice(note.as_bytes());
+            batch.append(&mut behind);
+        }
         let mut torn = state.torn;
         let file = state.file.clone();
         state.writing = true;

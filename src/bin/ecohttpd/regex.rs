@@ -15,6 +15,9 @@ const DEPTH: usize = 32;
 /// What a repetition may ask for at most (RE_DUP_MAX).
 const REPEAT: usize = 255;
 
+/// Whether a byte is one of some.
+type Class = fn(u8) -> bool;
+
 /// The bytes of a bracket expression, a bit each.
 type Set = [u32; 8];
 
@@ -299,7 +302,7 @@ impl Parser<'_> {
             b'n' => control(b'\n'),
             b'r' => control(b'\r'),
             b'd' | b'D' | b's' | b'S' | b'w' | b'W' => {
-                let class: fn(u8) -> bool = match byte.to_ascii_lowercase() {
+                let class: Class = match byte.to_ascii_lowercase() {
                     b'd' => |b| b.is_ascii_digit(),
                     b's' => is_space,
                     _ => is_word,
@@ -358,25 +361,11 @@ impl Parser<'_> {
     }
 
     /// `alpha:]`
-    fn class(&mut self) -> Option<fn(u8) -> bool> {
+    fn class(&mut self) -> Option<Class> {
         let end = self.rest.windows(2).position(|pair| pair == b":]")?;
         let (name, rest) = self.rest.split_at(end);
         self.rest = rest.get(2..)?;
-        Some(match name {
-            b"alnum" => |b| b.is_ascii_alphanumeric(),
-            b"alpha" => |b| b.is_ascii_alphabetic(),
-            b"blank" => |b| matches!(b, b' ' | b'\t'),
-            b"cntrl" => |b| b.is_ascii_control(),
-            b"digit" => |b| b.is_ascii_digit(),
-            b"graph" => |b| b.is_ascii_graphic(),
-            b"lower" => |b| b.is_ascii_lowercase(),
-            b"print" => |b| matches!(b, b' '..=b'~'),
-            b"punct" => |b| b.is_ascii_punctuation(),
-            b"space" => is_space,
-            b"upper" => |b| b.is_ascii_uppercase(),
-            b"xdigit" => |b| b.is_ascii_hexdigit(),
-            _ => return None,
-        })
+        CLASSES.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, class)| *class)
     }
 
     /// How often what was read last, if that is said: the least, and the most if there is one.
@@ -420,6 +409,22 @@ impl Parser<'_> {
         Ok(number)
     }
 }
+
+/// The classes of characters in brackets.
+const CLASSES: [(&str, Class); 12] = [
+    ("alnum", |b| b.is_ascii_alphanumeric()),
+    ("alpha", |b| b.is_ascii_alphabetic()),
+    ("blank", |b| matches!(b, b' ' | b'\t')),
+    ("cntrl", |b| b.is_ascii_control()),
+    ("digit", |b| b.is_ascii_digit()),
+    ("graph", |b| b.is_ascii_graphic()),
+    ("lower", |b| b.is_ascii_lowercase()),
+    ("print", |b| matches!(b, b' '..=b'~')),
+    ("punct", |b| b.is_ascii_punctuation()),
+    ("space", is_space),
+    ("upper", |b| b.is_ascii_uppercase()),
+    ("xdigit", |b| b.is_ascii_hexdigit()),
+];
 
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')

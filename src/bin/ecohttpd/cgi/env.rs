@@ -22,12 +22,8 @@ impl Environment {
         self.0.push([name.as_bytes(), b"=", value].concat());
     }
 
-    fn line(&mut self, name: &str) -> Option<&mut Vec<u8>> {
-        self.0.iter_mut().find(|line| value(line, name).is_some())
-    }
-
     pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().find_map(|line| value(line, name))
+        self.0.iter().find_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     }
 
     /// What `execve(2)` takes.
@@ -36,7 +32,11 @@ impl Environment {
     ///
     /// If there is a NUL in it.
     pub(crate) fn into_lines(self) -> io::Result<Vec<CString>> {
-        self.0.into_iter().map(|line| Ok(CString::new(line)?)).collect()
+        let mut lines = Vec::with_capacity(self.0.len());
+        for line in self.0 {
+            lines.push(CString::new(line)?);
+        }
+        Ok(lines)
     }
 
     /// The variables for a request that `script` answers; `length` is that of its body.
@@ -119,21 +119,23 @@ impl Environment {
             if !is_passed_on(name) {
                 continue;
             }
-            let variable = format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));
-            match self.line(&variable) {
-                Some(line) => {
-                    line.extend_from_slice(if name == "cookie" { b"; " } else { b", " });
-                    line.extend_from_slice(value);
+            let mut line = b"HTTP_".to_vec();
+            line.extend(
+                name.bytes().map(|b| if b == b'-' { b'_' } else { b.to_ascii_uppercase() }),
+            );
+            line.push(b'=');
+            match self.0.iter_mut().find(|before| before.starts_with(&line)) {
+                Some(before) => {
+                    before.extend_from_slice(if name == "cookie" { b"; " } else { b", " });
+                    before.extend_from_slice(value);
                 }
-                None => self.set(&variable, value),
+                None => {
+                    line.extend_from_slice(value);
+                    self.0.push(line);
+                }
             }
         }
     }
-}
-
-/// The value in a line for the variable `name`, if it is that one.
-fn value<'a>(line: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    line.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
 }
 
 fn has_body(req: &Request) -> bool {

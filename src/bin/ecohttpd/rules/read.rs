@@ -244,8 +244,15 @@ impl Reader<'_> {
 
     /// All of them, or none if there is a mistake in one; the others are looked at nonetheless.
     fn all<T>(&mut self, nodes: &[Node], one: fn(&mut Self, &Node) -> Option<T>) -> Option<Vec<T>> {
-        let all: Vec<_> = nodes.iter().map(|node| one(self, node)).collect();
-        all.into_iter().collect()
+        let mut all = Vec::new();
+        let mut is_whole = true;
+        for node in nodes {
+            match one(self, node) {
+                Some(item) => all.push(item),
+                None => is_whole = false,
+            }
+        }
+        is_whole.then_some(all)
     }
 
     /// One, or an array of them.
