@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -62,44 +62,43 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 ///
 /// Those of the job, and those of starting the thread.
-pub async fn unblock<T: Send + 'static>(
+pub fn unblock<T: Send + 'static>(
     job: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let outcome = Running::begin(Box::new(move || Box::new(job())))?.await;
-    match outcome.downcast() {
-        Ok(value) => *value,
-        Err(_) => Err(io::ErrorKind::Interrupted.into()), // can't happen: it is of this type
-    }
+) -> impl Future<Output = io::Result<T>> {
+    let mut work = Work { job: Some(Box::new(|| Box::new(job()))), progress: Arc::default() };
+    poll_fn(move |cx| {
+        work.poll(cx).map(|outcome| match outcome?.downcast() {
+            Ok(value) => *value,
+            Err(_) => Err(io::ErrorKind::Interrupted.into()), // can't happen: it is of this type
+        })
+    })
 }
 
-/// A job that was handed over, and is waited for.
-struct Running(Arc<Mutex<Progress>>);
-
-impl Running {
-    fn begin(job: Box<dyn FnOnce() -> Outcome + Send>) -> io::Result<Running> {
-        let progress = Arc::new(Mutex::new(Progress::default()));
-        let told = progress.clone();
-        hand_over(Box::new(move || {
-            let outcome = job();
-            let mut told = lock(&told);
-            told.outcome = Some(outcome);
-            let waker = told.waker.take();
-            drop(told);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }))?;
-        Ok(Running(progress))
-    }
+/// A job of any kind that is waited for.
+struct Work {
+    /// What is still to be handed over.
+    job: Option<Box<dyn FnOnce() -> Outcome + Send>>,
+    progress: Arc<Mutex<Progress>>,
 }
 
-impl Future for Running {
-    type Output = Outcome;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let mut progress = lock(&self.0);
+impl Work {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Outcome>> {
+        if let Some(job) = self.job.take() {
+            let told = self.progress.clone();
+            hand_over(Box::new(move || {
+                let outcome = job();
+                let mut told = lock(&told);
+                told.outcome = Some(outcome);
+                let waker = told.waker.take();
+                drop(told);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }))?;
+        }
+        let mut progress = lock(&self.progress);
         if let Some(outcome) = progress.outcome.take() {
-            return Poll::Ready(outcome);
+            return Poll::Ready(Ok(outcome));
         }
         progress.waker = Some(cx.waker().clone());
         Poll::Pending
