@@ -1,14 +1,15 @@
 //! The passwords of the system's accounts.
 
 use std::cell::OnceCell;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
+use rustix::fs::OFlags;
 use rustix::io::retry_on_intr;
 
+use crate::open::open;
 use crate::parts::parts;
 
 /// No file of accounts or settings is larger than this.
@@ -83,7 +84,7 @@ pub(crate) fn read_options(path: &Path) -> io::Result<Vec<u8>> {
 /// No pipe, in which there may be nothing for long, and if `only_file`, no device either.
 fn up_to(most: usize, path: &Path, only_file: bool, larger: &str) -> io::Result<Vec<u8>> {
     // Whoever opens a pipe waits for somebody to write to it.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = open(path, OFlags::RDONLY | OFlags::NONBLOCK, 0)?;
     let kind = file.metadata()?.file_type();
     if kind.is_fifo() || only_file && !kind.is_file() {
         return Err(io::Error::other("it is no regular file"));

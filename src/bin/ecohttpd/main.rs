@@ -19,6 +19,7 @@ mod line;
 mod listing;
 mod log;
 mod number;
+mod open;
 mod parts;
 mod redirect;
 mod regex;

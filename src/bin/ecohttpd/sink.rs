@@ -1,23 +1,25 @@
 //! Files that lines are appended to, be they pipes or devices.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use memchr::memrchr;
+use rustix::fs::OFlags;
+
+use crate::open::open as open_file;
 
 /// A pipe takes this much in one piece or not at all, and no line is longer.
 const PIECE: usize = 4096;
 
 /// Opens a file for appending. One that is no file, but a pipe or a device, keeps nobody waiting.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o640);
-    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    let file = match options.open(path) {
+    let flags = OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match open_file(path, flags | OFlags::WRONLY, 0o640) {
         // A pipe that nobody reads yet; it keeps what it has room for if it is open both ways.
-        Err(e) if e.raw_os_error() == Some(libc::ENXIO) => options.read(true).open(path),
+        Err(e) if e.raw_os_error() == Some(libc::ENXIO) => {
+            open_file(path, flags | OFlags::RDWR, 0o640)
+        }
         file => file,
     };
     file.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))

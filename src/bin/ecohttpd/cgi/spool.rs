@@ -1,12 +1,13 @@
 //! A chunked body on its way into a file, since a script has to be told its length beforehand.
 
 use std::env::temp_dir;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 
 use ecohttpd::{Connection, Error, Result, Status, unblock};
+use rustix::fs::OFlags;
 
+use crate::open::open;
 use crate::sys;
 
 /// What is gathered before it is written.
@@ -63,9 +64,7 @@ pub(crate) fn dir() -> String {
 /// A file that is gone with its last descriptor.
 fn nameless() -> io::Result<File> {
     let dir = temp_dir();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
-    match options.custom_flags(libc::O_TMPFILE).open(&dir) {
+    match open(&dir, OFlags::RDWR | OFlags::TMPFILE, 0o600) {
         // Not every file system has such files.
         Err(e)
             if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT)) => {
@@ -75,7 +74,7 @@ fn nameless() -> io::Result<File> {
     let mut random = [0; 8];
     sys::random(&mut random)?;
     let path = dir.join(format!("ecohttpd-{:016x}", u64::from_ne_bytes(random)));
-    let file = options.custom_flags(0).create_new(true).open(&path)?;
+    let file = open(&path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, 0o600)?;
     std::fs::remove_file(path)?;
     Ok(file)
 }
