@@ -52,10 +52,9 @@ struct State {
 }
 
 impl Append {
-    /// Opens the file at `path`, and makes it if it is not there; the error names it.
+    /// Opens the file at `path`, and makes it if it is not there; the error names it. The path is an
+    /// absolute one, as the server may go to another directory before it opens the file again.
     pub(crate) fn open(path: PathBuf) -> io::Result<Append> {
-        // The server may go to another directory before it opens the file again.
-        let path = std::path::absolute(&path).unwrap_or(path);
         let state = State {
             file: Arc::new(open(&path)?),
             lines: Vec::new(),

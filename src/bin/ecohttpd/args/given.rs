@@ -1,11 +1,14 @@
 //! The value of an option, read as what the option takes.
 
-use std::ffi::OsStr;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf, absolute};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use crate::address::Address;
 use crate::number::number;
+use crate::parts::parts;
 use crate::report::{Report, Said};
 use crate::url;
 
@@ -74,9 +77,7 @@ impl<'a> Given<'a> {
     }
 
     pub(super) fn absolute(&mut self, path: &Path) -> Result<PathBuf, Said> {
-        // An empty one is none.
-        let path = if path.as_os_str().is_empty() { path.into() } else { self.dir.join(path) };
-        absolute(path).map_err(|e| self.failed(&e))
+        absolute(self.dir, path).map_err(|e| self.failed(&e))
     }
 
     pub(super) fn addresses(&mut self) -> Result<Vec<Address>, Said> {
@@ -105,5 +106,54 @@ impl<'a> Given<'a> {
     /// Reports what somebody else says of it.
     pub(super) fn check(&mut self, outcome: Result<(), &str>) -> Result<(), Said> {
         outcome.map_err(|why| self.wrong(why))
+    }
+}
+
+/// The path with nothing in it that leads nowhere, counted from `dir` unless it is absolute: what
+/// [`std::path::absolute`] makes of it, for less code.
+fn absolute(dir: &Path, path: &Path) -> io::Result<PathBuf> {
+    if path.as_os_str().is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "cannot make an empty path absolute",
+        ));
+    }
+    let mut whole = dir.join(path);
+    if !whole.has_root() {
+        whole = env::current_dir()?.join(whole);
+    }
+    let bytes = whole.as_os_str().as_bytes();
+    let mut clean = Vec::with_capacity(bytes.len());
+    // Two slashes at the begin are for the system to understand.
+    if bytes.starts_with(b"//") && !bytes.starts_with(b"///") {
+        clean.push(b'/');
+    }
+    let start = clean.len();
+    for part in parts(bytes, b'/').filter(|part| !matches!(*part, [] | [b'.'])) {
+        clean.push(b'/');
+        clean.extend_from_slice(part);
+    }
+    if clean.len() == start || bytes.ends_with(b"/") {
+        clean.push(b'/');
+    }
+    Ok(OsString::from_vec(clean).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn paths_are_those_of_std(path in "[/.a]{0,9}", dir in "|/|/b|/b/./c/") {
+            let (path, dir) = (Path::new(&path), Path::new(&dir));
+            let given = if path.as_os_str().is_empty() { path.into() } else { dir.join(path) };
+            match (absolute(dir, path), std::path::absolute(given)) {
+                (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours.as_os_str(), theirs.as_os_str()),
+                (ours, theirs) => prop_assert_eq!(ours.unwrap_err().to_string(), theirs.unwrap_err().to_string()),
+            }
+        }
     }
 }
