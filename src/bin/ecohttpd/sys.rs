@@ -69,22 +69,13 @@ pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// Whether something can be written without waiting.
-pub(crate) fn takes_output(fd: BorrowedFd<'_>) -> bool {
-    is_ready(fd, libc::POLLOUT, 0)
-}
-
-/// Waits so many milliseconds for something that can be read; whether it has come.
-#[cfg_attr(not(target_feature = "crt-static"), allow(dead_code, reason = "no names are asked for"))]
-pub(crate) fn has_input(fd: BorrowedFd<'_>, millis: c_int) -> bool {
-    is_ready(fd, libc::POLLIN, millis)
-}
-
+///
 /// By libc, since rustix has a time in this, of another layout than musl's on 32-bit MIPS.
-fn is_ready(fd: BorrowedFd<'_>, events: libc::c_short, millis: c_int) -> bool {
-    let mut watched = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+pub(crate) fn takes_output(fd: BorrowedFd<'_>) -> bool {
+    let mut watched = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: the descriptor is open as long as it is borrowed, and there is one structure, which
     // outlives the call.
-    unsafe { libc::poll(&raw mut watched, 1, millis) == 1 }
+    unsafe { libc::poll(&raw mut watched, 1, 0) == 1 }
 }
 
 /// Makes all descriptors that this process was started with end with it, but for the usual three.
