@@ -5,7 +5,7 @@ import subprocess
 
 from servers import ROOT
 
-SETS = ('', 'gzip', 'async-io', 'tls', 'tls,gzip', 'tls,gzip,async-io')
+SETS = ('', 'dns', 'gzip', 'async-io', 'tls', 'tls,gzip,dns', 'tls,gzip,dns,async-io')
 
 
 def show():
