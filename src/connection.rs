@@ -212,7 +212,7 @@ impl Connection {
         self.options = self.shared.options();
         let raw = self.received.raw().get(..end).unwrap_or(&[]);
         let req = Request::parse(raw, &search, self.options.max_headers)?;
-        self.response = Response::new(req.raw_method() == "HEAD", req.minor_version() == 0);
+        self.response = Response::new(req.is_head(), req.minor_version() == 0);
         self.received.drop_raw(end);
         self.body = Body::new(req.head().framing);
         self.body_read = 0;

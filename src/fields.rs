@@ -38,7 +38,8 @@ impl Fields {
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.values(name).next().is_some()
+        // Said beforehand, since most are not there.
+        self.traces & field::trace(name.as_bytes()) != 0 && self.values(name).next().is_some()
     }
 
     /// The values of all fields of a name.

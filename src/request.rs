@@ -265,6 +265,11 @@ impl Request {
         self.head.traces & CONDITIONS == 0
     }
 
+    /// Whether its answer has no content, whatever it was rewritten to.
+    pub(crate) fn is_head(&self) -> bool {
+        self.head.method.bytes(&self.head.bytes) == b"HEAD"
+    }
+
     /// Whether it asks for what is there, as GET and HEAD do.
     pub(crate) fn is_read(&self) -> bool {
         matches!(self.head.method.bytes(&self.head.bytes), b"GET" | b"HEAD")

@@ -48,25 +48,34 @@ impl Span {
     }
 }
 
+/// A set of ASCII characters: a bit for each, since it is asked for every byte of every name.
+pub(crate) struct Set([u32; 4]);
+
+impl Set {
+    /// Letters and digits, and those of `others`.
+    pub(crate) const fn alphanumeric_or(others: &[u8]) -> Set {
+        let (mut bits, mut i) = ([0_u32; 4], 0);
+        while i < 128 + others.len() {
+            #[allow(clippy::indexing_slicing, reason = "at compile time")]
+            let b = if i < 128 { i as u8 } else { others[i - 128] };
+            if i >= 128 || b.is_ascii_alphanumeric() {
+                #[allow(clippy::indexing_slicing, reason = "at compile time")]
+                (bits[b as usize / 32] |= 1 << (b % 32));
+            }
+            i += 1;
+        }
+        Set(bits)
+    }
+
+    pub(crate) fn has(&self, b: u8) -> bool {
+        self.0.get(usize::from(b / 32)).is_some_and(|bits| bits >> (b % 32) & 1 == 1)
+    }
+}
+
 /// A character of a token (RFC 9110, 5.6.2), of which methods and field names are made.
 pub(crate) fn is_tchar(b: u8) -> bool {
-    // A bit for each, since it is asked for every byte of every name.
-    const TCHARS: [u32; 4] = {
-        let (mut bits, mut b) = ([0_u32; 4], 0_usize);
-        while b < 128 {
-            let special = matches!(
-                b as u8,
-                b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~'
-            );
-            if special || (b as u8).is_ascii_alphanumeric() {
-                #[allow(clippy::indexing_slicing, reason = "at compile time")]
-                (bits[b / 32] |= 1 << (b % 32));
-            }
-            b += 1;
-        }
-        bits
-    };
-    TCHARS.get(usize::from(b / 32)).is_some_and(|bits| bits >> (b % 32) & 1 == 1)
+    static TCHARS: Set = Set::alphanumeric_or(b"!#$%&'*+-.^_`|~");
+    TCHARS.has(b)
 }
 
 /// Whether `bytes` are a token.

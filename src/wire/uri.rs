@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Span;
+use super::{Set, Span};
 use crate::{Error, Result};
 
 /// The parts of a request target.
@@ -83,11 +83,8 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
         },
     };
     // unreserved, pct-encoded and sub-delims of RFC 3986
-    let legal = |&b: &u8| {
-        matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%')
-            || matches!(b, b'!' | b'$' | b'&'..=b',' | b';' | b'=')
-    };
-    host.iter().all(legal) && port.is_none_or(|p| p.iter().all(u8::is_ascii_digit))
+    static LEGAL: Set = Set::alphanumeric_or(b"-._~%!$&'()*+,;=");
+    host.iter().all(|&b| LEGAL.has(b)) && port.is_none_or(|p| p.iter().all(u8::is_ascii_digit))
 }
 
 /// A path as the file system and every comparison have to see it.
@@ -302,6 +299,10 @@ mod tests {
             ["a b", "a/b", "u@h", "a:b:c", "[::1", "a:8x", "a\\b", "[]", "[::1]x", "[a]", "::1"]
         {
             assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+        for b in 0..=u8::MAX {
+            let legal = b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:".contains(&b);
+            assert_eq!(is_host(&[b]), legal, "{b}");
         }
     }
 

@@ -112,8 +112,7 @@ async fn live(running: &mut Running, app: &App, server: Server) -> io::Result<()
     // Before any thread is there, so that all of them leave the signals to us; in the process that
     // is to hear them.
     let signals = hear()?;
-    let handler =
-        async |con: &mut Connection, req: &mut Request| Box::pin(serve(app, con, req)).await;
+    let handler = async |con: &mut Connection, req: &mut Request| serve(app, con, req).await;
     let steered = Box::pin(until_woken(steer(running, app, &signals)));
     or(Box::pin(server.serve(handler)), steered).await
 }

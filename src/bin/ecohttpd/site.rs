@@ -1,9 +1,9 @@
 //! What is served where: the configuration as requests see it, and what a path stands for.
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -104,11 +104,10 @@ impl Site {
 
     /// Where below the docroot a path of URLs is.
     fn place(&self, path: &[u8]) -> PathBuf {
-        let below = path.strip_prefix(b"/").unwrap_or(path);
-        let mut place = PathBuf::with_capacity(self.docroot.as_os_str().len() + 1 + below.len());
-        place.push(&self.docroot);
-        place.push(OsStr::from_bytes(below));
-        place
+        let (root, below) = (self.docroot.as_os_str().as_bytes(), path);
+        let root = root.strip_suffix(b"/").unwrap_or(root);
+        let below = below.strip_prefix(b"/").unwrap_or(below);
+        OsString::from_vec([root, b"/", below].concat()).into()
     }
 
     /// Whether everybody may see `path`.
