@@ -22,7 +22,7 @@ impl User {
     pub(crate) fn named(name: &str) -> Result<User, String> {
         let passwd =
             accounts::read("/etc/passwd".as_ref()).map_err(|e| format!("/etc/passwd: {e}"))?;
-        let found = parts(&passwd, b'\n').find_map(|line| User::of(line, name));
+        let found = lines(&passwd).find_map(|line| User::of(line, name));
         found.ok_or_else(|| "there is no such user".into())
     }
 
@@ -44,7 +44,7 @@ impl User {
         let mut groups = vec![Gid::from_raw(self.gid)];
         match accounts::read("/etc/group".as_ref()) {
             Ok(text) => {
-                for line in parts(&text, b'\n') {
+                for line in lines(&text) {
                     if let Some(gid) = self.group(line) {
                         groups.push(Gid::from_raw(gid));
                     }
@@ -68,6 +68,11 @@ impl User {
         let mut members = parts(fields.next()?, b',');
         (gid != self.gid && members.any(|name| name == self.name.as_bytes())).then_some(gid)
     }
+}
+
+/// The lines of a text, whoever wrote it.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    parts(text, b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 #[cfg(test)]
@@ -103,5 +108,7 @@ mod tests {
             assert_eq!(user.group(line.as_bytes()), group, "{line}");
         }
         assert_eq!(User::of(b"u:x:-5:6:", "u"), None);
+        let mut read = lines(b"g:x:7:u\r\nh:x:8:u\n").map(|line| user.group(line));
+        assert_eq!((read.next(), read.next()), (Some(Some(7)), Some(Some(8))));
     }
 }
