@@ -211,7 +211,8 @@ impl Connection {
         // They may be others by now, and the handler is to find those that count when it begins.
         self.options = self.shared.options();
         let raw = self.received.raw().get(..end).unwrap_or(&[]);
-        let req = Request::parse(raw, &search, self.options.max_headers)?;
+        let over = self.shared.over.take();
+        let req = Request::parse(raw, &search, self.options.max_headers, over)?;
         self.response = Response::new(req.is_head(), req.minor_version() == 0);
         self.received.drop_raw(end);
         self.body = Body::new(req.head().framing);

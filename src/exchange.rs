@@ -73,6 +73,8 @@ where
         done => done,
     };
     con.log(request.as_deref());
+    // The next request of any connection can be made of it.
+    con.shared.over.set(request.filter(|req| req.is_small()));
     outcome
 }
 

@@ -36,9 +36,15 @@ struct Rewritten {
 
 impl Request {
     /// Parses a complete head of at most `most_fields` header fields, the end of which was found by
-    /// `search`.
-    pub(crate) fn parse(bytes: &[u8], search: &Search, most_fields: usize) -> Result<Box<Self>> {
-        let head = head::parse(bytes, search, most_fields)?;
+    /// `search`, in the memory of one that is over, if there is one.
+    pub(crate) fn parse(
+        bytes: &[u8],
+        search: &Search,
+        most_fields: usize,
+        mut over: Option<Box<Self>>,
+    ) -> Result<Box<Self>> {
+        let room = over.as_mut().map(|over| over.head.take_room()).unwrap_or_default();
+        let head = head::parse(bytes, search, most_fields, room)?;
         let raw = head.target.path.bytes(&head.bytes);
         let mut path = uri::Path::default();
         let (text, odd_path) = match uri::is_normal(raw) {
@@ -49,7 +55,7 @@ impl Request {
             }
         };
         let odd_values = if head.bytes.is_ascii() { Vec::new() } else { odd_values(&head) };
-        Ok(Box::new(Request {
+        let request = Request {
             head,
             path: text,
             odd_path,
@@ -58,7 +64,19 @@ impl Request {
             rewritten: None,
             odd_values,
             form: Multipart::default(),
-        }))
+        };
+        Ok(match over {
+            Some(mut over) => {
+                *over = request;
+                over
+            }
+            None => Box::new(request),
+        })
+    }
+
+    /// Whether it takes no more memory than most.
+    pub(crate) fn is_small(&self) -> bool {
+        self.head.is_small() && self.path.is_none() && self.rewritten.is_none()
     }
 
     /// The method: `GET`, `POST`, …
@@ -301,9 +319,13 @@ mod tests {
     use super::*;
 
     fn request(raw: &[u8]) -> Box<Request> {
+        request_in(None, raw)
+    }
+
+    fn request_in(over: Option<Box<Request>>, raw: &[u8]) -> Box<Request> {
         let mut search = Search::default();
         assert_eq!(search.end(raw), Some(raw.len()));
-        Request::parse(raw, &search, 100).unwrap()
+        Request::parse(raw, &search, 100, over).unwrap()
     }
 
     #[test]
@@ -346,6 +368,20 @@ mod tests {
         assert_eq!(head.method(), "HEAD");
         head.rewrite("/..%2fx").unwrap();
         assert!(head.climbs() && head.hides_slash());
+    }
+
+    #[test]
+    fn nothing_of_a_request_is_left_in_the_next() {
+        let first = b"POST http://a/%ff/..%2f../x?a=1 HTTP/1.1\r\nHost: a\r\nX: \xff\r\nContent-Length: 7\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n";
+        for next in [&b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"[..], b"HEAD /x HTTP/1.0\r\n\r\n", first]
+        {
+            let mut over = request(first);
+            over.rewrite_as_get("/other?b").unwrap();
+            let place: *const Request = &*over;
+            let req = request_in(Some(over), next);
+            assert_eq!(&raw const *req, place, "its memory is used");
+            assert_eq!(format!("{req:?}"), format!("{:?}", request(next)));
+        }
     }
 
     #[test]

@@ -6,8 +6,11 @@ use crate::fields::{Fields, check_field, trim};
 use crate::frame::Frame;
 use crate::rare::Rare;
 use crate::wire::status::Status;
-use crate::wire::{is_value_byte, number, push_number};
+use crate::wire::{MOST_DIGITS, is_value_byte, number, push_number, write_number};
 use crate::{Error, Result};
+
+/// The status line of most responses.
+pub(crate) const USUAL: &str = "HTTP/1.1 200 OK\r\n";
 
 /// What the rest of a head takes.
 const HEAD: usize = 160;
@@ -45,8 +48,8 @@ enum Framing {
 /// What of the head is not the handler's.
 #[derive(Debug)]
 pub(crate) struct Circumstances<'a> {
-    /// The whole line of it.
-    pub(crate) date: &'a str,
+    /// The usual status line, and that of the date.
+    pub(crate) start: &'a str,
     pub(crate) server: &'a str,
     /// Fields of every response that does not have them itself.
     pub(crate) always: &'a [(String, String)],
@@ -230,18 +233,22 @@ impl Response {
                 head.extend_from_slice(part.as_bytes());
             }
         };
+        let always = |name: &str| it.always.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+        let is_dated = self.has("date") || always("date");
         match self.reason.get() {
             // By far the most of them.
-            None if self.status == Status::OK => head.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
+            None if self.status == Status::OK && !is_dated => {
+                head.extend_from_slice(it.start.as_bytes());
+            }
             reason => {
                 head.extend_from_slice(b"HTTP/1.1 ");
                 push_number(head, self.status.code().into());
                 line(head, " ", reason.unwrap_or(self.status.reason()));
+                if !is_dated {
+                    let date = it.start.strip_prefix(USUAL).unwrap_or(it.start);
+                    head.extend_from_slice(date.as_bytes());
+                }
             }
-        }
-        let always = |name: &str| it.always.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
-        if !self.has("date") && !always("date") {
-            head.extend_from_slice(it.date.as_bytes());
         }
         if !it.server.is_empty() && !self.has("server") && !always("server") {
             line(head, "Server: ", it.server);
@@ -251,25 +258,18 @@ impl Response {
             (true, true) => line(head, "Connection: ", "keep-alive"),
             (true, false) => {}
         }
-        match self.framing {
-            Framing::Length(n) => {
-                head.extend_from_slice(b"Content-Length: ");
-                push_number(head, n);
-                head.extend_from_slice(b"\r\n");
-            }
-            Framing::Chunked => line(head, "Transfer-Encoding: ", "chunked"),
-            // It has no content, and says so.
-            Framing::None if self.status == Status::RESET_CONTENT => {
-                line(head, "Content-Length: ", "0");
-            }
-            Framing::Close | Framing::None => {}
-        }
         for (name, value) in it.always.iter().filter(|(name, _)| !self.has(name)) {
             head.extend_from_slice(name.as_bytes());
             line(head, ": ", value);
         }
         head.extend_from_slice(fields);
-        head.extend_from_slice(b"\r\n");
+        match self.framing {
+            Framing::Length(n) => push_length(head, n),
+            Framing::Chunked => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n"),
+            // It has no content, and says so.
+            Framing::None if self.status == Status::RESET_CONTENT => push_length(head, 0),
+            Framing::Close | Framing::None => head.extend_from_slice(b"\r\n"),
+        }
     }
 
     /// Whether the next `len` bytes of the body can be sent.
@@ -329,6 +329,21 @@ impl Response {
     }
 }
 
+/// Appends the last field of a head, and its end: put together here, since each addition to a head costs
+/// more than its few bytes.
+fn push_length(head: &mut Vec<u8>, length: u64) {
+    const NAME: &[u8] = b"Content-Length: ";
+    const END: &[u8] = b"\r\n\r\n";
+    let mut line = [0; NAME.len() + MOST_DIGITS + END.len()];
+    let (number, end) = line.split_at_mut(NAME.len() + MOST_DIGITS);
+    end.copy_from_slice(END);
+    let at = write_number(number, length).saturating_sub(NAME.len());
+    if let Some(name) = line.get_mut(at..at + NAME.len()) {
+        name.copy_from_slice(NAME);
+    }
+    head.extend_from_slice(line.get(at..).unwrap_or(&[]));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,7 +356,8 @@ mod tests {
 
     fn head(response: &mut Response, length: Option<u64>) -> String {
         let keep_alive = response.begin(length, false);
-        let it = Circumstances { date: "Date: now\r\n", server: "", always: &[], keep_alive };
+        let start = "HTTP/1.1 200 OK\r\nDate: now\r\n";
+        let it = Circumstances { start, server: "", always: &[], keep_alive };
         written(response, &it)
     }
 
@@ -349,14 +365,14 @@ mod tests {
     fn fields_of_every_response_come_once() {
         let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let always = [field("Server", "mine"), field("date", "then"), field("X-A", "1")];
-        let it = Circumstances { date: "-", server: "ours", always: &always, keep_alive: true };
+        let it = Circumstances { start: "-", server: "ours", always: &always, keep_alive: true };
         let mut r = Response::new(false, false);
         r.set_field("x-a", b"2", true).unwrap();
         r.begin(Some(0), false);
         let head = written(&r, &it);
         assert_eq!(
             head,
-            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nServer: mine\r\ndate: then\r\nx-a: 2\r\n\r\n"
+            "HTTP/1.1 200 OK\r\nServer: mine\r\ndate: then\r\nx-a: 2\r\nContent-Length: 0\r\n\r\n"
         );
     }
 
@@ -372,7 +388,7 @@ mod tests {
         assert_eq!(r.field("x"), None);
         assert_eq!(
             head(&mut r, Some(5)),
-            "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\nx-a: 2\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nServer: mine\r\n\r\n"
+            "HTTP/1.1 200 OK\r\nDate: now\r\nx-a: 2\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nServer: mine\r\nContent-Length: 5\r\n\r\n"
         );
         assert!(matches!(r.set_field("X-B", b"3", true), Err(Error::HeadSent)));
         assert!(matches!(r.set_status(Status::OK, None), Err(Error::HeadSent)));

@@ -308,7 +308,7 @@ impl Connection {
         let (mut gathered, mut data) = (shown(self.gathered.raw()), shown(data));
         // To copy what is small costs less than to have the kernel gather it.
         if !head.is_empty() && frame.before().is_empty() && len <= SMALL {
-            for part in [&mut gathered, &mut data] {
+            for part in [&mut gathered, &mut data].into_iter().filter(|part| !part.is_empty()) {
                 head.extend_from_slice(std::mem::take(part));
             }
         }
@@ -336,9 +336,9 @@ impl Connection {
             || self.awaits_continue && self.received.raw().is_empty()
             || length.is_some() && self.leaves_too_much();
         self.keep_alive &= can_stay && !must_close;
-        let (date, options) = (self.shared.date(), &self.options);
+        let (start, options) = (self.shared.start(), &self.options);
         let it = Circumstances {
-            date: &date,
+            start: &start,
             server: &options.server,
             always: &options.headers,
             keep_alive: self.keep_alive,

@@ -7,16 +7,17 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::SystemTime;
 
-use crate::Options;
 use crate::accept::{Accepted, Listener};
 use crate::cache::Cache;
 use crate::exchange::Access;
 use crate::io::clock::Clock;
+use crate::response::USUAL;
 use crate::wire::date;
+use crate::{Options, Request};
 
 pub(crate) type Log = Rc<dyn Fn(&Access<'_>)>;
 
-/// A Date field, and at which beat of the clock it was made.
+/// How most heads start, to the end of the Date field, and at which beat of the clock that was made.
 #[derive(Default)]
 struct Date {
     beats: u32,
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) draining: Cell<bool>,
     pub(crate) waiting: RefCell<Option<Waker>>,
     date: RefCell<Date>,
+    /// A request that is over, for its memory.
+    pub(crate) over: Cell<Option<Box<Request>>>,
     /// Where heads are put together, while nobody does.
     pub(crate) scratch: Cell<Vec<u8>>,
     pub(crate) log: RefCell<Option<Log>>,
@@ -80,6 +83,7 @@ impl Shared {
             draining: Cell::new(false),
             waiting: RefCell::new(None),
             date: RefCell::default(),
+            over: Cell::default(),
             scratch: Cell::default(),
             log: RefCell::default(),
             docroot: RefCell::default(),
@@ -131,9 +135,9 @@ impl Shared {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
     }
 
-    /// The Date field with its line end, made once a second: to ask for the time is a system call where
-    /// the kernel has no other way.
-    pub(crate) fn date(&self) -> Rc<str> {
+    /// The usual status line and the Date field, made once a second: to ask for the time is a system call
+    /// where the kernel has no other way.
+    pub(crate) fn start(&self) -> Rc<str> {
         self.dated(0);
         self.date.borrow().text.clone()
     }
@@ -148,7 +152,7 @@ impl Shared {
             *date = Date {
                 beats,
                 seconds,
-                text: format!("Date: {}\r\n", date::format(seconds)).into(),
+                text: format!("{USUAL}Date: {}\r\n", date::format(seconds)).into(),
             };
         }
         date.seconds
@@ -159,7 +163,10 @@ impl Shared {
         loop {
             self.clock.tick().await;
             match self.active.get() {
-                0 => self.cache.clear(),
+                0 => {
+                    self.cache.clear();
+                    self.over.take();
+                }
                 _ => self.cache.age(self.clock.beats()),
             }
         }

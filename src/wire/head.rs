@@ -12,11 +12,14 @@ pub(crate) const MOST_FIELDS: usize = 128;
 /// As many as most requests have, for which less room is made first.
 const FEW_FIELDS: usize = 16;
 
+/// As long as most heads are.
+const FEW_BYTES: usize = 1024;
+
 /// A parsed request head, standing on its own copy of the bytes.
 #[derive(Debug)]
 pub(crate) struct Head {
     /// The head as it came, but for the field names, which are in lower case.
-    pub(crate) bytes: Box<[u8]>,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) method: Span,
     pub(crate) raw_target: Span,
     pub(crate) target: Target,
@@ -28,6 +31,25 @@ pub(crate) struct Head {
     pub(crate) framing: Framing,
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
+}
+
+impl Head {
+    /// What it stands on, for another one to stand on; nothing is left of this one.
+    pub(crate) fn take_room(&mut self) -> Room {
+        Room { bytes: std::mem::take(&mut self.bytes), fields: std::mem::take(&mut self.fields) }
+    }
+
+    /// Whether it takes no more memory than most.
+    pub(crate) fn is_small(&self) -> bool {
+        self.bytes.capacity() <= FEW_BYTES && self.fields.capacity() <= FEW_FIELDS
+    }
+}
+
+/// The memory of a head that nobody needs any more.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    bytes: Vec<u8>,
+    fields: Vec<(Span, Span)>,
 }
 
 /// How the request body is delimited.
@@ -42,6 +64,8 @@ pub(crate) enum Framing {
 pub(crate) struct Search {
     /// How far it has come, less the three bytes that may begin the end.
     from: usize,
+    /// Where the first line ends, once that is known: before its LF.
+    line: Option<usize>,
     /// A line ended with LF alone.
     bare: bool,
 }
@@ -56,6 +80,7 @@ impl Search {
         while let Some(ahead) = memchr(b'\n', buf.get(at..)?) {
             at += ahead + 1;
             let line = buf.get(..at - 1)?;
+            self.line.get_or_insert(line.len());
             let stripped = line.strip_suffix(b"\r");
             self.bare |= stripped.is_none();
             if stripped.unwrap_or(line).last() == Some(&b'\n') {
@@ -88,12 +113,13 @@ pub(crate) fn blank(buf: &[u8]) -> usize {
 }
 
 /// Parses a complete head of at most `most_fields` header fields, the end of which was found by `search`.
-pub(crate) fn parse(head: &[u8], search: &Search, most_fields: usize) -> Result<Head> {
+/// It will stand in `room`.
+pub(crate) fn parse(head: &[u8], search: &Search, most_fields: usize, room: Room) -> Result<Head> {
     // httparse takes a bare LF for a line end; whoever stands before us may not.
     if search.bare {
         return Err(Error::Malformed("line end"));
     }
-    let line_end = memchr(b'\n', head).unwrap_or(0);
+    let line_end = search.line.unwrap_or(0);
     let line = head.get(..line_end).and_then(|line| line.strip_suffix(b"\r")).unwrap_or(&[]);
     let (method, raw_target, minor) = request_line(line)?;
 
@@ -103,16 +129,20 @@ pub(crate) fn parse(head: &[u8], search: &Search, most_fields: usize) -> Result<
     let lines = head.get(line_end + 1..).unwrap_or(&[]);
     let most_fields = most_fields.min(MOST_FIELDS);
     let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
-    let room = few.get_mut(..most_fields.min(FEW_FIELDS)).unwrap_or(&mut []);
-    let Fields { spans, traces, seen } = match fields(head, lines, room)? {
+    let few = few.get_mut(..most_fields.min(FEW_FIELDS)).unwrap_or(&mut []);
+    let Room { mut bytes, fields: mut spans } = room;
+    let (traces, seen) = match fields(head, lines, few, &mut spans)? {
         Some(fields) => fields,
-        None => fields(head, lines, &mut vec![httparse::EMPTY_HEADER; most_fields])?.ok_or(
-            Error::Status(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields"),
-        )?,
+        None => {
+            fields(head, lines, &mut vec![httparse::EMPTY_HEADER; most_fields], &mut spans)?.ok_or(
+                Error::Status(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields"),
+            )?
+        }
     };
     let (framing, keep_alive) = seen.decide(minor)?;
 
-    let mut bytes: Box<[u8]> = head.into();
+    bytes.clear();
+    bytes.extend_from_slice(head);
     for (name, _) in &spans {
         if let Some(name) = bytes.get_mut(name.range()) {
             name.make_ascii_lowercase();
@@ -132,26 +162,22 @@ pub(crate) fn parse(head: &[u8], search: &Search, most_fields: usize) -> Result<
     })
 }
 
-/// The fields of a head, and what they come to.
-struct Fields {
-    spans: Vec<(Span, Span)>,
-    traces: u32,
-    seen: Seen,
-}
-
-/// Parses the lines of fields that end `head`; nothing if there are more of them than there is `room`.
+/// Parses the lines of fields that end `head`, and says what they come to; nothing if there are more of
+/// them than there is `room`.
 fn fields<'a>(
     head: &'a [u8],
     lines: &'a [u8],
     room: &mut [httparse::Header<'a>],
-) -> Result<Option<Fields>> {
+    spans: &mut Vec<(Span, Span)>,
+) -> Result<Option<(u32, Seen)>> {
     let fields = match httparse::parse_headers(lines, room) {
         Ok(httparse::Status::Complete((used, fields))) if used == lines.len() => fields,
         Err(httparse::Error::TooManyHeaders) => return Ok(None),
         _ => return Err(Error::Malformed("header field")),
     };
     let mut seen = Seen::default();
-    let mut spans = Vec::with_capacity(fields.len());
+    spans.clear();
+    spans.reserve(fields.len());
     let mut traces = 0;
     for field in fields {
         // The parser takes nothing but tokens for names.
@@ -160,7 +186,7 @@ fn fields<'a>(
         traces |= field::trace(name);
         spans.push((Span::of(head, name), Span::of(head, value)));
     }
-    Ok(Some(Fields { spans, traces, seen }))
+    Ok(Some((traces, seen)))
 }
 
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], u8)> {
@@ -249,7 +275,7 @@ mod tests {
     fn parse(head: &[u8], most_fields: usize) -> Result<Head> {
         let mut search = Search::default();
         search.end(head);
-        super::parse(head, &search, most_fields)
+        super::parse(head, &search, most_fields, Room::default())
     }
 
     fn status(head: &str) -> u16 {
@@ -428,6 +454,7 @@ mod tests {
             }
             prop_assert_eq!(found, whole);
             prop_assert_eq!((search.bare, pieces.bare), (lf, lf));
+            prop_assert_eq!((search.line, pieces.line), (text.find('\n'), text.find('\n')));
         }
 
         #[test]

@@ -48,13 +48,13 @@ impl Span {
     }
 }
 
-/// A set of ASCII characters: a bit for each, since it is asked for every byte of every name.
-pub(crate) struct Set([u32; 4]);
+/// A set of ASCII characters: a bit for each byte there is, since it is asked for every byte of every name.
+pub(crate) struct Set([u32; 8]);
 
 impl Set {
     /// Letters and digits, and those of `others`.
     pub(crate) const fn alphanumeric_or(others: &[u8]) -> Set {
-        let (mut bits, mut i) = ([0_u32; 4], 0);
+        let (mut bits, mut i) = ([0_u32; 8], 0);
         while i < 128 + others.len() {
             #[allow(clippy::indexing_slicing, reason = "at compile time")]
             let b = if i < 128 { i as u8 } else { others[i - 128] };
@@ -102,11 +102,20 @@ pub(crate) fn number(digits: &[u8]) -> Option<u64> {
         .filter(|&n| n <= i64::MAX as u64)
 }
 
+/// What a number has at most.
+pub(crate) const MOST_DIGITS: usize = 20;
+
 /// Appends `n` in decimal, without the formatting machinery.
-pub(crate) fn push_number(out: &mut Vec<u8>, mut n: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    for (i, digit) in digits.iter_mut().enumerate().rev() {
+pub(crate) fn push_number(out: &mut Vec<u8>, n: u64) {
+    let mut digits = [0; MOST_DIGITS];
+    let at = write_number(&mut digits, n);
+    out.extend_from_slice(digits.get(at..).unwrap_or(&[]));
+}
+
+/// Writes `n` likewise at the end of `room`, and says where in that it begins.
+pub(crate) fn write_number(room: &mut [u8], mut n: u64) -> usize {
+    let mut at = room.len();
+    for (i, digit) in room.iter_mut().enumerate().rev() {
         *digit = b'0' + (n % 10) as u8;
         n /= 10;
         at = i;
@@ -114,7 +123,7 @@ pub(crate) fn push_number(out: &mut Vec<u8>, mut n: u64) {
             break;
         }
     }
-    out.extend_from_slice(digits.get(at..).unwrap_or(&[]));
+    at
 }
 
 #[cfg(test)]

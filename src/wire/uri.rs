@@ -60,31 +60,31 @@ fn split_query(buf: &[u8], rest: &[u8], authority: Option<Span>) -> Target {
 
 /// Whether `value` is a host with an optional port (RFC 9110, 7.2). It may be empty.
 pub(crate) fn is_host(value: &[u8]) -> bool {
-    let (host, port) = match value.strip_prefix(b"[") {
-        Some(rest) => {
-            let Some(end) = rest.iter().position(|&b| b == b']') else {
-                return false;
-            };
-            let (address, rest) = rest.split_at(end);
-            let rest = rest.get(1..).unwrap_or(&[]);
-            let legal = |&b: &u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
-            if !address.contains(&b':') || !address.iter().all(legal) {
-                return false;
-            }
-            match rest.split_first() {
-                None => (&[][..], None),
-                Some((b':', port)) => (&[][..], Some(port)),
-                Some(_) => return false,
-            }
-        }
-        None => match value.iter().position(|&b| b == b':') {
-            Some(at) => (value.get(..at).unwrap_or(&[]), value.get(at + 1..)),
-            None => (value, None),
-        },
-    };
     // unreserved, pct-encoded and sub-delims of RFC 3986
     static LEGAL: Set = Set::alphanumeric_or(b"-._~%!$&'()*+,;=");
-    host.iter().all(|&b| LEGAL.has(b)) && port.is_none_or(|p| p.iter().all(u8::is_ascii_digit))
+    let Some(address) = value.strip_prefix(b"[") else {
+        let mut in_port = false;
+        return value.iter().all(|&b| match b {
+            _ if in_port => b.is_ascii_digit(),
+            b':' => {
+                in_port = true;
+                true
+            }
+            _ => LEGAL.has(b),
+        });
+    };
+    let Some(end) = address.iter().position(|&b| b == b']') else {
+        return false;
+    };
+    let (address, rest) = address.split_at(end);
+    let legal = |&b: &u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
+    address.contains(&b':')
+        && address.iter().all(legal)
+        && match rest {
+            [b']'] => true,
+            [b']', b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+            _ => false,
+        }
 }
 
 /// A path as the file system and every comparison have to see it.
