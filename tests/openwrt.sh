@@ -77,7 +77,7 @@ echo "The router"
 there cat /etc/openwrt_release > "$work/release"
 arch=$(sed -n "s/^DISTRIB_ARCH='\(.*\)'/\1/p" "$work/release")
 sed -n "s/^DISTRIB_DESCRIPTION='\(.*\)'/  \1/p" "$work/release"
-echo "  $arch, $(there uname -m), $(there sed -n 's/^MemTotal: *//p' /proc/meminfo)"
+echo "  $arch, $(there uname -m), $(there "sed -n 's/^MemTotal: *//p' /proc/meminfo")"
 if there command -v apk >/dev/null; then kind=apk; else kind=ipk; fi
 if [[ -z $package ]]; then
 	if [[ $kind == apk ]]; then folder=target/feed-apk/$arch; else folder=target/feed/$arch; fi
@@ -144,7 +144,9 @@ there rm -f /www/cgi-bin/ecohttpd-try
 echo "Reload and respawn"
 pid=$(there pidof ecohttpd)
 realm=$(there uci -q get 'ecohttpd.@ecohttpd[0].realm' || true) renamed=1
-there 'uci set ecohttpd.@ecohttpd[0].realm="tests of ecohttpd" && uci commit ecohttpd && reload_config'
+# reload_config tells of what has changed since it last ran, and of nothing that it has not seen yet.
+there 'reload_config; sleep 3; uci set ecohttpd.@ecohttpd[0].realm="tests of ecohttpd"
+	uci commit ecohttpd && reload_config'
 sleep 3
 expect "a reload is no restart" "$pid" "$(there pidof ecohttpd)"
 holds "and is applied" "no new realm" there "grep -qr 'tests of ecohttpd' /var/etc/ecohttpd"

@@ -56,6 +56,17 @@ class Installation(router.Router):
         self.serves()
         self.assertIn("realm mine", self.options())
 
+    def test_upgrade_by_apk(self):
+        """apk runs nothing of the old package: the new program is in the place of the one that runs."""
+        self.postinst()
+        self.serves()
+        pid = self.pid()
+        program = "/usr/sbin/ecohttpd"
+        self.sh(f"cp -p {program} {program}.new && echo >> {program}.new && mv {program}.new {program}")
+        self.postinst(PKG_UPGRADE="1")
+        self.wait(lambda: self.pid() not in (0, pid), "another process")
+        self.serves()
+
     def test_upgrade_of_one_that_is_in_use(self):
         """After the exchange an upgrade does not disable it, though uhttpd was enabled again by its own."""
         self.uhttpd()

@@ -67,6 +67,14 @@ config other 'thing'
 """
 
 
+# uclient-fetch follows to HTTPS, and ends with 5 at a certificate that nobody has signed.
+FETCH = """#!/bin/sh
+for url; do :; done
+busybox wget -q -T 5 -O /dev/null "$url" 2>/dev/null
+exit 5
+"""
+
+
 class Migration(router.Router):
     def setUp(self):
         super().setUp()
@@ -185,6 +193,12 @@ class Migration(router.Router):
         self.migrate("undo")
         self.as_before()
         self.assertIn("since", self.read("/etc/ecohttpd/before-undo"))
+
+    def test_sent_on_to_https(self):
+        self.write("/bin/uclient-fetch", FETCH, 0o755)
+        self.write("/etc/config/uhttpd", CONFIG.replace("redirect_https '0'", "redirect_https '1'"), 0o600)
+        self.sh("ecohttpd-migrate")
+        self.assertTrue(self.there("/etc/ecohttpd/undo/done"))
 
     def test_dry_run(self):
         said = self.migrate("--dry-run")

@@ -131,6 +131,27 @@ class Mistakes(router.Router):
             self.assertEqual(self.get().status, 200)
         self.service("check", expect=2)
 
+    def test_half_a_configuration(self):
+        """What stands before a mistake in the file, or around it, is not taken for all that there is."""
+        self.main()
+        self.start()
+        pid, options = self.pid(), self.options()
+        for line in "\toption home '/www\n\tlist listen_http '81'\n", "\toptoin rfc1918_filter '1'\n":
+            self.configure("config ecohttpd main\n\tlist listen_http '80'\n" + line)
+            self.assertIn("/etc/config/ecohttpd cannot be read: uci: Parse error", self.service("reload"))
+            self.assertEqual((self.pid(), self.options()), (pid, options))
+            self.service("check", expect=2)
+
+    def test_restart(self):
+        """Who cannot be started again is not stopped."""
+        self.main()
+        self.start()
+        pid = self.pid()
+        self.main("option gzip '2'")
+        self.assertIn("option 'gzip': '2'", self.service("restart", expect=1))
+        self.assertEqual(self.pid(), pid)
+        self.assertEqual(self.get().status, 200)
+
     def test_first_start_without_configuration(self):
         (router.ROOT / "etc/config/ecohttpd").unlink()
         self.assertIn("/etc/config/ecohttpd cannot be read", self.service("start"))

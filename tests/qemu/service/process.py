@@ -92,7 +92,21 @@ class Jail(router.Router):
             self.assertIn(pair, pairs)
         self.assertNotIn(("-r", "/etc/httpd.conf"), pairs)
         self.assertEqual(flags.count("-w"), 1)
+        # ujail itself has these only for a user that it changes to.
+        for path in "/etc/passwd", "/etc/group", "/etc/hosts":
+            self.assertIn(("-r", path), pairs)
+        self.assertNotIn("-l", flags)
         self.assertIsNone(self.parameter("reload_signal"))
+
+    def test_log_in_a_jail(self):
+        """ujail opens what it mounts, which no socket can be: that of the log has a flag."""
+        self.write("/sbin/ujail", UJAIL, 0o755)
+        self.main("list listen_http '80'", "option jail '1'", "option access_log 'syslog'")
+        self.start()
+        self.assertEqual(self.get().status, 200)
+        words = self.read("/tmp/ujail").splitlines()
+        self.assertIn("-l", words)
+        self.assertNotIn("/dev/log", words)
 
     def test_capabilities(self):
         sets = json.loads(self.read("/etc/capabilities/ecohttpd.json"))

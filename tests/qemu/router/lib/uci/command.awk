@@ -212,6 +212,8 @@ BEGIN {
 			save_dir = ARGV[++i]
 		else if (ARGV[i] == "-n")
 			with_names = 1
+		else if (ARGV[i] == "-S")
+			lenient = 1
 		else if (ARGV[i] ~ /^-[pPdCf]$/)
 			i++
 	}

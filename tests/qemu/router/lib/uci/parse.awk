@@ -69,7 +69,7 @@ function next_word(    c, quoted)
 				word = word c
 			}
 			if (at > length_of_text)
-				parse_error = "EOF with unterminated " quoted
+				parse_error = cut = "EOF with unterminated " quoted
 		} else if (c == "\\") {
 			c = substr(text, ++at, 1)
 			if (c != "\n")
@@ -156,11 +156,13 @@ function load(package,    got, words, w, s, o, i, file)
 	at = 1
 	length_of_text = length(text)
 	sections = s = 0
-	parse_error = ""
+	parse_error = cut = ""
 	do {
 		words = 0
 		while ((got = next_word()) > 0)
 			w[++words] = word
+		if (cut != "")
+			words = 0
 		if (words && w[1] == "config" && words <= 3) {
 			s = 0
 			for (i = 1; words == 3 && i <= sections; i++)
@@ -175,7 +177,8 @@ function load(package,    got, words, w, s, o, i, file)
 		else if (words && !(w[1] == "package" && words == 2))
 			parse_error = "invalid command"
 	} while (got >= 0)
-	if (parse_error != "")
+	# With -S, as config_load has it, what is wrong is passed over, and all else is taken.
+	if (parse_error != "" && !lenient)
 		return 0
 	name_sections()
 	return 1
