@@ -28,7 +28,7 @@ find_apk() {
 
 make_apk() {
   local package=$1 arch=$2 files=$3 into=$4 scripts=$work/apk
-  local version provides='' name options=() own=$work/fields/$package names=$files/lib/apk/packages
+  local version provides=$package-any name options=() own=$work/fields/$package names=$files/lib/apk/packages
   version=$(field "$package" VERSION)
   rm -rf "$scripts"
   mkdir -p "$scripts" "$names"
@@ -50,7 +50,7 @@ make_apk() {
   done
   [ ! -e "$own.prerm" ] || sed '/^#!/d' "$own.prerm" >>"$scripts/pre-deinstall"
   for name in post-install post-upgrade pre-deinstall; do options+=(--script "$name:$scripts/$name"); done
-  # With a version, so that of those that provide the same only one is installed at a time.
+  # NAME-any is what the buildroot adds to every package. The others with a version, so that of those that provide the same only one is installed at a time.
   for name in $(field "$package" PROVIDES); do provides+=" $name=$version"; done
   [ -z "$(field "$package" DEFAULT_VARIANT)" ] || options+=(--info provider-priority:100)
   find "$files" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
@@ -58,7 +58,7 @@ make_apk() {
     --info "description:$(field "$package" description | tr -s '\n ' '  ' | sed 's/^ //; s/ $//')" \
     --info "license:$(field "$package" LICENSE)" --info "origin:feeds/ecohttpd/$feed" \
     --info "url:$(field "$package" URL)" --info "maintainer:$(field "$package" MAINTAINER)" \
-    --info "provides:${provides# }" "${options[@]}" \
+    --info "provides:$provides" --info "tags:openwrt:section=$(field "$package" SECTION)" "${options[@]}" \
     --files "$files" --output "$into/$package-$version.apk"
 }
 

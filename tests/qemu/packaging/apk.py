@@ -58,7 +58,7 @@ class Apk(Feeds):
             for line in (f"  name: {name}\n", f"  version: {VERSION}\n", f"  arch: {self.arch}\n",
                          "  license: MIT\n", "  post-install: |", "  post-upgrade: |", "  pre-deinstall: |",
                          f"export pkgname={name}\n", "add_group_and_user", "default_postinst",
-                         "default_prerm", "PKG_UPGRADE=1", "ecohttpd-migrate undo"):
+                         f"    - {name}-any\n", "    - openwrt:section=net\n", "default_prerm", "PKG_UPGRADE=1", "ecohttpd-migrate undo"):
                 self.assertIn(line, said)
             self.assertEqual(f"- ecohttpd={VERSION}" in said, name == "ecohttpd-mini")
             self.assertNotIn("- uhttpd", said)
