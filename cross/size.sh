@@ -66,7 +66,7 @@ grouped() { sed -E ':a; s/^([0-9]+)([0-9]{3})/\1,\2/; ta' <<<"$1"; }
 toolchain=$PWD/target/cross target=$bounded
 # shellcheck source=cross/environment
 read -r full mini < <(. cross/environment; echo "$full $mini")
-sets=('' dns gzip tls "$full") titles=(none dns gzip tls all)
+sets=('' dns gzip tls tlsf "$full") titles=(none dns gzip tls tlsf all)
 [ -z "$packages" ] || sets=("$mini" "$full") titles=(none all)
 if [ -n "$markdown" ]; then
   row="| target |" line="|---|"

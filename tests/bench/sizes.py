@@ -5,7 +5,7 @@ import subprocess
 
 from servers import ROOT
 
-SETS = ('', 'dns', 'gzip', 'async-io', 'tls', 'tls,gzip,dns', 'tls,gzip,dns,async-io')
+SETS = ('', 'dns', 'gzip', 'tlsf', 'async-io', 'tls', 'tls,gzip,dns', 'tls,gzip,dns,async-io')
 
 
 def show():

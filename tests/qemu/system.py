@@ -24,6 +24,8 @@ from machine import Machine, Trouble
 MEMORY = {"mipsel": 64, "arm64": 128}
 # Resident, in KiB: what a router with 64 MB has for this.
 BOUND = 1600
+# Likewise, for each connection over TLS that is idle.
+IDLE = 10
 UPLOAD = 32 << 20
 
 
@@ -267,14 +269,31 @@ def takes_uploads(router):
     router.ask("rm /tmp/upload")
 
 
-def is_small(router):
-    """Its memory after all that, as the kernel counts it."""
+def memory(router):
     pid = router.pid()
     lines = router.ask(f"grep -h kB /proc/{pid}/status /proc/{pid}/smaps_rollup").split("\n")
-    sizes = {words[0]: int(words[1]) for line in lines if len(words := line.split()) == 3}
+    return {words[0]: int(words[1]) for line in lines if len(words := line.split()) == 3}
+
+
+def is_small(router):
+    """Its memory after all that, as the kernel counts it."""
+    sizes = memory(router)
     print(f"   {sizes['Rss:']} KiB resident, {sizes['Anonymous:']} of them anonymous; the bound is {BOUND}")
     for name in "VmRSS:", "Rss:":
         check(200 < sizes[name] < BOUND, f"{name} {sizes[name]} KiB")
+
+
+def keeps_idle_ones(router):
+    """What a browser's idle connection over TLS takes."""
+    kept = [Kept(router, 443)]
+    before = memory(router)["Anonymous:"]
+    for _ in range(30):
+        kept.append(Kept(router, 443))
+        same(kept[-1].get("/index.html")[0].status, 200, "its status")
+    each = (memory(router)["Anonymous:"] - before) / 30
+    print(f"   {each:.1f} KiB for each of them; the bound is {IDLE}")
+    check(0 < each < IDLE, f"{each:.1f} KiB for each")
+    same(kept[1].get("/index.html")[0].status, 200, "the status by the first of them")
 
 
 def survives_upgrade(router):
@@ -337,7 +356,7 @@ def outlives_2038(router):
 SHORT = [boots, installs, has_certificate, serves_https, is_small, comes_back, takes_uploads, goes,
          outlives_2038]
 LONG = [boots, installs, has_certificate, serves, serves_https, is_small, runs_scripts, comes_back, reloads,
-        refuses_mistakes, takes_uploads, is_small, survives_upgrade, goes, outlives_2038]
+        refuses_mistakes, takes_uploads, is_small, keeps_idle_ones, survives_upgrade, goes, outlives_2038]
 STEPS = {"mipsel": LONG, "arm64": SHORT}
 
 

@@ -50,6 +50,10 @@ use crate::log::Log;
 use crate::report::{Report, Said};
 use crate::site::Site;
 
+#[cfg(feature = "tlsf")]
+#[global_allocator]
+static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
+
 /// The exit code of what has been done.
 const SUCCESS: u8 = 0;
 
