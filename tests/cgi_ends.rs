@@ -171,7 +171,7 @@ fn a_script_that_has_said_all_may_go_on_by_itself() {
         &dir,
         "it",
         "echo $$ > pid\nprintf 'Content-Type: a/b\\n\\nbody'\nexec >&-\n\
-         while [ ! -e go ]; do sleep 0.05; done\n: > done",
+         while [ ! -e go ]; do sleep 0.05; done\necho >> done",
     );
     // Its place is free again, too.
     let server = start(&dir, &["-n", "1", "-t", "1"]);
@@ -186,7 +186,8 @@ fn a_script_that_has_said_all_may_go_on_by_itself() {
     // What it does then is not cut short, by the end of the connection or the clock.
     std::thread::sleep(std::time::Duration::from_millis(2500));
     dir.write("go", "");
-    assert!(soon(|| dir.path("done").exists()));
+    // Both of them, of which none is to be left behind.
+    assert!(soon(|| std::fs::read(dir.path("done")).is_ok_and(|lines| lines.len() == 2)));
 }
 
 #[test]
