@@ -246,6 +246,14 @@ class Owners(Certificates):
         said = self.same(lambda: self.service("start"))
         self.assertIn("the certificate /etc/uhttpd.crt of the key /etc/uhttpd.key is missing; nothing", said)
 
+    def test_ours_is_missing(self):
+        """One that was made here is made again, whatever its path."""
+        for path in "/etc/made", "/etc/made by us":
+            look = f"/usr/libexec/ecohttpd-cert look '{path}.crt' '{path}.key'"
+            self.sh(look)
+            self.sh(f"rm '{path}.crt'")
+            self.assertIn("was made by", self.sh(look))
+
     def test_empty_files(self):
         """As a loss of power leaves them: nobody's."""
         self.write("/etc/uhttpd.crt", "")

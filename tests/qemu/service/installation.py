@@ -78,6 +78,25 @@ class Installation(router.Router):
         self.postinst(PKG_UPGRADE="1")
         self.serves()
 
+    def test_of_the_owner_beside_uhttpd(self):
+        """Neither an upgrade nor a new firmware takes away what listens at other ports than uhttpd."""
+        self.uhttpd()
+        self.sh("/etc/init.d/uhttpd enable")
+        self.main("option enabled '1'", "list listen_http '8080'")
+        for env in {"PKG_UPGRADE": "1"}, {}:
+            self.write("/etc/uci-defaults/50-ecohttpd", (router.FILES / "ecohttpd.defaults").read_text())
+            self.assertNotIn("uhttpd is in use", self.postinst(**env))
+            self.assertEqual(self.sh("uci get ecohttpd.main.enabled"), "1\n")
+            self.serves(8080)
+
+    def test_upgrade_at_the_ports_of_uhttpd(self):
+        """Whatever the owner has made of that."""
+        self.uhttpd()
+        self.sh("/etc/init.d/uhttpd enable")
+        self.main("option enabled '1'", "list listen_http '127.0.0.1:80'")
+        self.postinst(PKG_UPGRADE="1")
+        self.assertEqual(self.sh("uci get ecohttpd.main.enabled"), "1\n")
+
     def test_into_an_image(self):
         """In the build of a firmware image nothing is run; it is only enabled."""
         self.sh("mkdir -p /image/etc/rc.d /image/usr/lib/opkg/info; "

@@ -291,6 +291,50 @@ class Migration(router.Router):
             self.migrate("undo")
         self.as_before()
 
+    def until(self, step, argument=""):
+        """Loses power before a line of the script."""
+        script = self.read("/usr/sbin/ecohttpd-migrate")
+        self.assertEqual(script.count(step), 1, step)
+        self.write("/usr/sbin/interrupted", script.replace(step, "kill -9 $$\n" + step), 0o755)
+        self.sh(f"sh /usr/sbin/interrupted {argument}; [ $? = 137 ]")
+        self.sh("rm -f /usr/sbin/interrupted /var/run/ecohttpd-migrate.lock")
+
+    def test_power_is_lost_after_the_configuration(self):
+        """What was configured since is not overwritten by what is back already."""
+        self.migrate()
+        self.sh("uci set ecohttpd.main.realm=since; uci commit ecohttpd")
+        self.until("\tuci -q revert ecohttpd\n\t[", "undo")
+        self.migrate("undo")
+        self.as_before()
+        self.assertIn("since", self.read("/etc/ecohttpd/before-undo"))
+
+    def test_power_is_lost_at_the_end(self):
+        """What is to be put back goes at once: a part of it would take the configuration away."""
+        self.migrate()
+        step = '\tmv "$UNDO" "$UNDO.old" && sync && rm'
+        self.until(step, "undo")
+        self.assertEqual(sorted(path.name for path in (router.ROOT / "etc/ecohttpd/undo").iterdir()),
+                         ["begun", "config", "state"])
+        self.migrate("undo")
+        self.as_before()
+
+    def test_half_a_configuration(self):
+        """What stands before a mistake in that of uhttpd is not taken for all that there is."""
+        self.write("/etc/config/uhttpd", CONFIG + "\toption z 'open\n", 0o600)
+        self.before = self.tree()
+        for argument in "--dry-run", "":
+            self.assertIn("/etc/config/uhttpd cannot be read", self.migrate(argument, expect=1))
+        self.as_before()
+
+    def test_uncommitted(self):
+        """They would be a part of what is checked, and not of what is put in place."""
+        self.sh("uci set ecohttpd.main.home=/nowhere")
+        for argument in "--dry-run", "":
+            self.assertIn("uci changes ecohttpd", self.migrate(argument, expect=1))
+        self.as_before()
+        self.sh("uci revert ecohttpd")
+        self.migrate()
+
     def test_only_one_at_a_time(self):
         process = self.begin()
         self.wait(lambda: os.path.lexists(router.ROOT / "var/run/ecohttpd-migrate.lock"), "the first")
@@ -306,6 +350,14 @@ class Migration(router.Router):
         self.assertEqual(self.by(), "ecohttpd")
         self.sh("rm /etc/config/uhttpd; rm -r /etc/ecohttpd/undo")
         self.assertIn("there is no /etc/config/uhttpd", self.migrate(expect=1))
+
+    def test_uhttpd_was_removed(self):
+        """Nobody is left without a server by undo, nor by an exchange of the packages, which calls it."""
+        self.migrate()
+        self.sh("rm /etc/init.d/uhttpd /etc/config/uhttpd")
+        before = self.tree()
+        self.assertIn("there is no uhttpd any more to go back to", self.migrate("undo"))
+        self.assertEqual((self.by(), self.tree()), ("ecohttpd", before))
 
     def test_usage(self):
         self.assertIn("Usage:", self.migrate("all", expect=2))

@@ -1,6 +1,10 @@
 """What is wrong is said with section and option, and nothing that serves is lost by it."""
 
+import os
+import signal
 import socket
+import subprocess
+import time
 
 import router
 
@@ -151,6 +155,80 @@ class Mistakes(router.Router):
         self.assertIn("option 'gzip': '2'", self.service("restart", expect=1))
         self.assertEqual(self.pid(), pid)
         self.assertEqual(self.get().status, 200)
+
+    def test_restart_is_logged(self):
+        self.main()
+        self.start()
+        self.main("option gzip '2'")
+        self.service("restart", expect=1)
+        self.assertIn("section 'main': option 'gzip': '2' is neither 1 nor 0", self.log())
+        self.assertIn("it is not restarted, and goes on as it was", self.log())
+
+    def test_restart_beside_mistakes(self):
+        """What would not be started anyway is no reason to go on."""
+        two = "config ecohttpd two\n\tlist listen_http '127.0.0.1:81'\n"
+        self.configure("config ecohttpd main\n\tlist listen_http '80'\n" + two)
+        self.start()
+        self.serves(81)
+        main, pid = self.pid(), self.pid("two")
+        disabled = "config ecohttpd off\n\toption enabled '0'\n\toption home '/nowhere'\n"
+        self.configure("config ecohttpd main\n\tlist listen_http '80'\n\toption gzip '2'\n" + two + disabled)
+        self.service("restart two")
+        self.wait(lambda: self.pid("two") not in (0, pid), "another process")
+        self.assertEqual(self.pid(), main)
+        self.configure("config ecohttpd main\n\tlist listen_http '80'\n" + two + disabled)
+        self.service("check", expect=2)
+        self.service("restart")
+        self.wait(lambda: self.pid() not in (0, main), "another process")
+
+    def test_while_it_is_down(self):
+        """One that has just crashed comes back, though its configuration is a mistake meanwhile."""
+        self.main()
+        self.start()
+        pid = self.pid()
+        os.kill(pid, signal.SIGKILL)
+        self.wait(lambda: not router.connects(80), "its end")
+        self.main("option gzip '2'")
+        self.service("reload")
+        self.wait(lambda: self.pid() not in (0, pid), "another process", seconds=15)
+        self.serves()
+
+    def test_no_space(self):
+        """What could not be written may be the passwords: half of the options are none."""
+        passwords = ("list httpauth 'own'", "option realm 'one'\nconfig httpauth own\n\toption prefix '/'\n"
+                     "\toption username 'u'\n\toption password 'p'")
+        self.main(*passwords)
+        run_dir = router.ROOT / "var/etc/ecohttpd"
+        run_dir.mkdir(parents=True)
+        page = os.sysconf("SC_PAGE_SIZE")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={10 * page}", "none", run_dir], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", run_dir], check=True)
+        self.start()
+        self.assertEqual(self.get().status, 401)
+        self.main(*(line.replace("one", "two") for line in passwords))
+        # Space for the options and for what procd is told, until the passwords would have been written.
+        (run_dir / "fill").write_bytes(b"x" * page * 5)
+        self.write("/usr/lib/ecohttpd/options.sh", self.read("/usr/lib/ecohttpd/options.sh").replace(
+            "put_process() {\n", 'put_process() {\n\trm -f "$RUN_DIR/fill"\n'))
+        said = self.service("reload")
+        self.assertFalse((run_dir / "fill").exists())
+        self.assertIn("section 'main': /var/etc/ecohttpd cannot be written", said)
+        time.sleep(0.3)
+        self.assertEqual(self.get().status, 401)
+        self.assertIn("realm one", self.options())
+
+    def test_nowhere_to_write(self):
+        self.main("option realm 'one'")
+        self.start()
+        pid, run_dir = self.pid(), router.ROOT / "var/etc/ecohttpd"
+        subprocess.run(["mount", "--bind", run_dir, run_dir], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", run_dir], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", run_dir], check=True)
+        self.main("option realm 'two'")
+        said = self.service("reload")
+        self.assertIn("section 'main': /var/etc/ecohttpd cannot be written", said)
+        self.assertIn("section 'main': it goes on as it was", said)
+        self.assertEqual(self.pid(), pid)
 
     def test_first_start_without_configuration(self):
         (router.ROOT / "etc/config/ecohttpd").unlink()

@@ -121,6 +121,14 @@ class Jail(router.Router):
         said = self.service("start")
         self.assertIn("option 'jail': '/srv/a b' cannot be in a jail because of its name", said)
 
+    def test_what_a_jail_cannot_have(self):
+        self.write("/sbin/ujail", UJAIL, 0o755)
+        self.main("option jail '1'", "option access_log '/access.log'")
+        said = self.service("check", expect=2)
+        self.assertIn("option 'jail': /access.log cannot be written in a jail, whose / is read-only", said)
+        self.main("list listen_http 'unix:/var/run/web'", "option jail '1'")
+        self.assertIn("option 'jail': nobody could reach a unix: address", self.service("check", expect=2))
+
     def test_scripts(self):
         self.write("/sbin/ujail", UJAIL, 0o755)
         self.main("option jail '1'")
