@@ -385,6 +385,22 @@ mod tests {
     }
 
     #[test]
+    fn a_request_somewhat_larger_is_as_small() {
+        let with = |fields: usize, length: usize| {
+            let value = "x".repeat(length / fields);
+            let fields = format!("X: {value}\r\n").repeat(fields);
+            request(format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes())
+        };
+        let mut req = with(9, 500);
+        for (fields, length) in [(10, 600), (12, 700), (15, 800)] {
+            let next = with(fields, length);
+            req = request_in(Some(req), &next.head.bytes);
+            assert!(req.is_small(), "{fields} fields of {length} bytes");
+        }
+        assert!(!with(15, 2000).is_small() && !with(20, 500).is_small());
+    }
+
+    #[test]
     fn odd_paths_keep_their_bytes() {
         let req = request(b"GET http://other/%ff%2e HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_eq!((req.path(), req.path_bytes()), ("/\u{fffd}.", &b"/\xff."[..]));

@@ -142,6 +142,8 @@ pub(crate) fn parse(head: &[u8], search: &Search, most_fields: usize, room: Room
     let (framing, keep_alive) = seen.decide(minor)?;
 
     bytes.clear();
+    // No more than that, or the room would soon be too large to be kept.
+    bytes.reserve_exact(head.len());
     bytes.extend_from_slice(head);
     for (name, _) in &spans {
         if let Some(name) = bytes.get_mut(name.range()) {
@@ -177,7 +179,7 @@ fn fields<'a>(
     };
     let mut seen = Seen::default();
     spans.clear();
-    spans.reserve(fields.len());
+    spans.reserve_exact(fields.len());
     let mut traces = 0;
     for field in fields {
         // The parser takes nothing but tokens for names.
