@@ -8,7 +8,9 @@ import statistics
 import client
 from processes import Failure
 
-OURS, UNCACHED, STATIC = 'ecohttpd', 'ecohttpd-uncached', 'ecohttpd-static'
+OURS, UNCACHED = 'ecohttpd', 'ecohttpd-uncached'
+# As routers have them, where `cross/build x86_64-unknown-linux-musl` has built them.
+STATIC, MINI = 'ecohttpd-static', 'ecohttpd-mini-static'
 
 
 def quartiles(values):

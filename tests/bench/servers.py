@@ -16,6 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 OUT = os.path.join(ROOT, 'target/bench')
 CERT, KEY = os.path.join(ROOT, 'tests/pki/localhost.pem'), os.path.join(ROOT, 'tests/pki/localhost.key')
 STATIC = os.path.join(ROOT, 'target/cross/bin/x86_64-unknown-linux-musl/ecohttpd')
+STATIC_MINI = f'{STATIC}-mini'
 MIPSEL = os.path.join(ROOT, 'target/cross/bin/mipsel-unknown-linux-musl/ecohttpd')
 # Connections that a server has room for.
 ROOM, CROWD = 2000, 12000
@@ -36,6 +37,10 @@ class Server:
 
     def argv(self, kind, port):
         return self.commands[kind if kind in self.commands else 'plain'](port)
+
+    def without(self, kind):
+        del self.commands[kind]
+        return self
 
     def start(self, kind):
         port = free_port()
@@ -159,6 +164,8 @@ def known(binary):
         servers.append(ours('ecohttpd-uncached', binary, CACHE_OFF))
     if os.path.exists(STATIC):
         servers.append(ours('ecohttpd-static', STATIC))
+    if os.path.exists(STATIC_MINI):
+        servers.append(ours('ecohttpd-mini-static', STATIC_MINI).without('tls'))
     return {server.name: server for server in servers}
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from bench import Bound, Line, STATIC, row
+from bench import Bound, Line, MINI, STATIC, row
 import client
 from processes import Failure
 
@@ -29,18 +29,18 @@ def look(count, tls):
 
 @row('memory')
 def memory(bench):
-    both = lambda most: [Bound(most), Bound(most, of=STATIC)]
+    each = lambda most: [Bound(most), *(Bound(most, of=name) for name in (STATIC, MINI))]
     for kind, prefix, over, count, peers, most in (
             ('plain', 'memory', '', 1000, ('lighttpd', 'nginx', 'busybox'), (450, 0.6)),
             ('tls', 'memory-tls', ' over TLS', 500, ('lighttpd', 'nginx'), (None, 10))):
         count = count // 2 if bench.quick else count
-        looked = bench.each(kind, bench.pick(kind, STATIC, *peers), look(count, kind == 'tls'))
+        looked = bench.each(kind, bench.pick(kind, STATIC, MINI, *peers), look(count, kind == 'tls'))
         columns = [{name: [values[i]] for name, values in looked.items() if values[i] is not None}
                    for i in range(4)]
         yield Line(f'{prefix}-idle', f'private memory, idle after a request{over}', 'KiB', columns[0],
-                   both(most[0]) if most[0] else ())
+                   each(most[0]) if most[0] else ())
         yield Line(f'{prefix}-dirty', 'of that, dirty', 'KiB', columns[1])
-        yield Line(f'{prefix}-connection', f'for each idle connection{over}', 'KiB', columns[2], both(most[1]))
+        yield Line(f'{prefix}-connection', f'for each idle connection{over}', 'KiB', columns[2], each(most[1]))
         yield Line(f'{prefix}-threads', f'threads{over}', '', columns[3])
 
 
