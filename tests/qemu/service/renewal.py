@@ -1,7 +1,6 @@
 """Certificates that were made here are renewed before they end."""
 
 import time
-import unittest
 
 import certificate
 import router
@@ -65,7 +64,6 @@ class Renewal(certificate.Certificates):
         self.assertEqual(self.pid(), pid)
         self.assertIn("before the old one ends, /etc/uhttpd.crt was made", self.log())
 
-    @unittest.skip("one run in seven the old process is not told to end, and why is not known yet")
     def test_served_by_another_user(self):
         """Who cannot read the key again is restarted."""
         self.configure(self.read("/etc/config/ecohttpd").replace(

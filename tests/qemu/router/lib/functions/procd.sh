@@ -280,17 +280,20 @@ procd_set_instance() {
 	if procd_alive "$service" "$name" pid && [ ! -e "$run/halt" ] && procd_changed "$now" "$plan"; then
 		if [ -e "$now/reload_signal" ]; then
 			eval "signal=$(cat "$now/reload_signal")"
-			kill "-$signal" "$(cat "$run/pid")"
 		else
 			: > "$run/again"
 			: > "$run/halt"
-			kill -TERM "$(cat "$run/watcher")"
+			signal=end
 		fi
-		signal=sent
 	fi
+	# Before the signal: what ends at once is started again at once, by what stands here.
 	rm -rf "$now"
 	mv "$plan" "$now"
-	[ -n "$signal" ] && return
+	case "$signal" in
+	'') ;;
+	end) kill -TERM "$(cat "$run/watcher")"; return;;
+	*) kill "-$signal" "$(cat "$run/pid")"; return;;
+	esac
 	if ! procd_alive "$service" "$name" watcher; then
 		procd_watch "$service" "$name"
 	elif [ -e "$run/halt" ]; then
