@@ -20,7 +20,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::{Client, Dir, LOCAL};
+use common::{Client, Dir, LOCAL, free_addr};
 use rustix::process::{Pid, Signal, kill_process};
 
 const LAUNCHER: &str = env!("CARGO_BIN_EXE_ecohttpd");
@@ -279,7 +279,7 @@ fn what_is_taken_leaves_the_others() {
     refused(&server.line());
     serves(server.addr());
     // Also where it has taken it itself.
-    let free = TcpListener::bind(LOCAL).unwrap().local_addr().unwrap();
+    let free = free_addr();
     let at = free.to_string();
     let server = Server::start(&["-p", &at, "-p", &at, "-h", dir.text()]);
     assert_eq!(server.addr(), free);

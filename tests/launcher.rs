@@ -15,7 +15,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Client, Dir, LOCAL, Process};
+use common::{Client, Dir, LOCAL, Process, free_addr};
 use rustix::process::Signal;
 
 fn launcher(args: &[&str]) -> Command {
@@ -57,7 +57,7 @@ fn full_pipe() -> (Stdio, Owned) {
 
 /// Starts a launcher that cannot say where it listens, and waits until it does.
 fn start_silent(dir: &Dir, stderr: Stdio) -> (Owned, SocketAddr) {
-    let addr = TcpListener::bind(LOCAL).unwrap().local_addr().unwrap();
+    let addr = free_addr();
     let mut command =
         launcher(&["-f", "--access-log", "stderr", "-p", &addr.to_string(), "-h", dir.text()]);
     let mut child = Owned(command.stderr(stderr).spawn().unwrap());

@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::time::Duration;
 
-use common::{Client, Dir, Driver, LOCAL, Running};
+use common::{Client, Dir, Driver, LOCAL, Running, free_addr};
 use ecohttpd::{Connection, Options, Request, Result, Server, listen};
 use rustix::net::sockopt;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,11 +35,6 @@ where
 }
 
 const V6: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0);
-
-/// A port that was free a moment ago, for `listen`, which takes no socket.
-fn free_port() -> u16 {
-    TcpListener::bind(LOCAL).unwrap().local_addr().unwrap().port()
-}
 
 /// What was said against a server.
 fn refusal(server: io::Result<Server>) -> (ErrorKind, String) {
@@ -107,7 +102,7 @@ fn ipv6_is_ipv4_too_unless_told_otherwise() {
 fn listen_without_an_address_is_everywhere() {
     for driver in Driver::all() {
         for ipv6 in [false, true] {
-            let port = free_port();
+            let port = free_addr().port();
             std::thread::spawn(move || {
                 let options = Options { ipv6, ..Options::default() };
                 driver.run(listen(None, port, options, handler)).unwrap();

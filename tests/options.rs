@@ -19,8 +19,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use common::{Client, Dir, LOCAL, is_alive, number_in, pattern, soon};
-use reloaded::{DONE, REFUSED, Server, WAIT, free, is_refused, text};
+use common::{Client, Dir, LOCAL, free_addr, is_alive, number_in, pattern, soon};
+use reloaded::{DONE, REFUSED, Server, WAIT, is_refused, text};
 use rustix::process::Signal;
 
 /// The next piece of a chunked response.
@@ -38,7 +38,7 @@ fn another_address_and_docroot() {
     let old = server.process.addr;
     let mut client = server.connect();
     assert_eq!(client.get("/f.txt", "").text(), "content");
-    let new = free();
+    let new = free_addr();
     assert_eq!(
         server.reload(&format!("listen_http {new}\nhome other\nhttp_keepalive 100\n")),
         [
@@ -76,7 +76,7 @@ fn what_is_under_way_is_finished() {
     script.send("POST /cgi-bin/wait HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nbo");
     assert_eq!(script.head().status, 200);
     assert_eq!(chunk(&mut script), "first\n");
-    let (old, new) = (server.process.addr, free());
+    let (old, new) = (server.process.addr, free_addr());
     server.reload(&format!("listen_http {new}\nhome other\ncgi_prefix /none\nmax_requests 1\n"));
     assert!(is_refused(old));
     script.send("dy\n");
@@ -160,7 +160,7 @@ fn mistakes_leave_all_of_it() {
     let mut client = server.connect();
     let file = server.dir.path("options");
     let at = |line: u32, what: &str| format!("ecohttpd: {}:{line}: {what}", file.display());
-    let new = free();
+    let new = free_addr();
     let good = format!("listen_http {new}\nhome other\n");
     assert_eq!(
         server.refuses(&format!("{good}max_requests 0\n# so\nnonsense\nerror_page x\n")),
@@ -317,7 +317,7 @@ fn what_has_not_changed_is_not_bound_anew() {
 #[test]
 fn a_daemon_reads_it_where_it_was_started() {
     let dir = Dir::new();
-    let addr = free();
+    let addr = free_addr();
     dir.write("www/f.txt", "content");
     dir.write("other/f.txt", "other");
     dir.write("www/cgi-bin/x", "");
@@ -332,7 +332,7 @@ fn a_daemon_reads_it_where_it_was_started() {
         let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     };
-    let new = free();
+    let new = free_addr();
     dir.write("options", format!("listen_http {new}\nhome other\nconfig /dev/null\n"));
     signal(Signal::HUP);
     let moved = soon(|| TcpStream::connect(new).is_ok());

@@ -160,8 +160,8 @@ mod tls {
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::common::Client;
-    use crate::reloaded::{free, is_refused, text};
+    use crate::common::{Client, free_addr};
+    use crate::reloaded::{is_refused, text};
 
     fn pki(name: &str) -> PathBuf {
         [env!("CARGO_MANIFEST_DIR"), "tests/pki", name].iter().collect()
@@ -193,7 +193,7 @@ mod tls {
             cert.display(),
             key.display()
         );
-        let secure = free();
+        let secure = free_addr();
         let port = secure.port();
         let both = format!("listen_http 127.0.0.1:0\nlisten_https {secure}\n{tls}");
         assert_eq!(server.reload(&both), [format!("ecohttpd: listening on {secure}")]);
@@ -225,7 +225,7 @@ mod tls {
     fn a_certificate_may_come_after_its_options() {
         let mut server = Server::start("");
         let mut client = server.connect();
-        let secure = free();
+        let secure = free_addr();
         let both =
             format!("listen_http 127.0.0.1:0\nlisten_https {secure}\ncert c\nkey k\nhome www\n");
         let said = server.reload(&both);

@@ -12,12 +12,12 @@
 mod common;
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Client, Dir, LOCAL, Process, Response, pattern};
+use common::{Client, Dir, Process, Response, free_addr, pattern};
 
 const BUSYBOX: &str = "busybox";
 const LIGHTTPD: &str = "lighttpd";
@@ -94,7 +94,7 @@ impl Peer {
     fn start(name: &'static str, make: impl Fn(SocketAddr) -> Command) -> Peer {
         for _ in 0..5 {
             // None of them can be asked where it listens.
-            let addr = TcpListener::bind(LOCAL).unwrap().local_addr().unwrap();
+            let addr = free_addr();
             let mut command = make(addr);
             command.env("SECRET", "secret");
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -17,7 +17,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{Client, Dir, LOCAL, Process};
+use common::{Client, Dir, Process, free_addr};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn serving(dir: &Dir, options: &[&str]) -> Process {
@@ -304,7 +304,7 @@ fn it_starts_without_standard_descriptors() {
         ("<&- >&- 2>&-", false),
         ("<&- >&- 2>&-", true),
     ] {
-        let addr = TcpListener::bind(LOCAL).unwrap().local_addr().unwrap();
+        let addr = free_addr();
         let flag = if background { "" } else { "-f" };
         let run = format!("exec \"$0\" {flag} -p {addr} -h \"$1\" {closed}");
         let args = ["-c", &run, env!("CARGO_BIN_EXE_ecohttpd"), dir.text()];

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -44,6 +44,21 @@ impl Driver {
 /// Any free port.
 pub const LOCAL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// An address that nobody listens at, for who cannot be asked which one it took. No two calls give the
+/// same, and none is of those that Linux gives to whoever binds port 0 (from 32,768 on): a test beside
+/// this one would take it in the moment before it is used, and be talked to in its place.
+pub fn free_addr() -> SocketAddr {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let n =
+            std::process::id().wrapping_mul(97).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(n % 22_000).unwrap();
+        if let Ok(socket) = TcpListener::bind((LOCAL.ip(), port)) {
+            return socket.local_addr().unwrap();
+        }
+    }
+}
 
 type Order = Box<dyn FnOnce(&Handle) + Send>;
 

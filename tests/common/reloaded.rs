@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::common::{Client, Dir, LOCAL, Process};
+use crate::common::{Client, Dir, Process};
 
 pub const DONE: &str = "ecohttpd: reloaded";
 pub const REFUSED: &str = "ecohttpd: not reloaded: what was read before stays";
@@ -20,11 +20,6 @@ pub const WAIT: &str = "until [ -e go ] || ! [ -e f.txt ]; do sleep 0.02; done";
 pub struct Server {
     pub process: Process,
     pub dir: Dir,
-}
-
-/// An address that is free, for a moment at least.
-pub fn free() -> SocketAddr {
-    TcpListener::bind(LOCAL).unwrap().local_addr().unwrap()
 }
 
 impl Server {
