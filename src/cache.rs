@@ -17,7 +17,7 @@ use std::rc::Rc;
 use crate::fields::Fields;
 use crate::io::buffer;
 use crate::io::file;
-use crate::wire::coding::Coding;
+use crate::wire::coding::Codings;
 use crate::wire::date;
 
 /// Files kept at most, each of which takes a descriptor.
@@ -44,7 +44,7 @@ pub(crate) struct Held {
     /// Whether somebody has asked again.
     again: Cell<bool>,
     /// Which codings it has no sibling for; believed as long as the file itself is.
-    lacks: Cell<u8>,
+    lacks: Cell<Codings>,
     etag: OnceCell<Box<str>>,
     modified: OnceCell<Box<str>>,
     /// The fields of a response that has all of it as it is, and none but these.
@@ -95,12 +95,13 @@ impl Held {
         }
     }
 
-    pub(crate) fn lacks(&self, coding: Coding) -> bool {
-        self.lacks.get() & coding.bit() != 0
+    /// Whether it is known to have a sibling for none of these codings.
+    pub(crate) fn lacks(&self, codings: Codings) -> bool {
+        codings & !self.lacks.get() == 0
     }
 
-    pub(crate) fn set_lacks(&self, coding: Coding) {
-        self.lacks.set(self.lacks.get() | coding.bit());
+    pub(crate) fn set_lacks(&self, codings: Codings) {
+        self.lacks.set(self.lacks.get() | codings);
     }
 
     /// Whether its bytes are not kept, and should be, `now` being seconds since 1970: it is small, asked for

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use crate::cache::Held;
-use crate::find::{OpenFile, Representation, Transfer, open, represent};
+use crate::find::{OpenFile, Representation, Transfer, is_only_form, open, represent};
 use crate::io::sys;
 use crate::wire::condition::{self, Validators, Verdict};
 use crate::wire::range::{self, Part, Ranges};
@@ -125,7 +125,8 @@ impl Connection {
     fn at_hand(&mut self, req: &Request, file: &OpenFile) -> Option<Rc<[u8]>> {
         let (content, fields) = (file.held.content()?, file.held.fields.get()?);
         let is_bare = self.response.status == Status::OK && self.response.is_bare();
-        if !is_bare || file.is_packed() || !req.is_unconditional() {
+        let is_whole = is_bare && !file.is_packed() && req.is_unconditional();
+        if !is_whole || !is_only_form(self, req, file) {
             return None;
         }
         self.response.set_fields(fields);

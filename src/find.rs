@@ -132,8 +132,10 @@ pub(crate) async fn represent(
     let opened = regular(opened)?;
     let kind = mime::kind(opened.path().as_os_str().as_bytes());
     let mut accepted = Accepted::default();
-    if !kind.packed {
-        req.header_all("accept-encoding").for_each(|value| accepted.add(value));
+    match kind.packed {
+        // Nobody looks for what would not be sent.
+        true => opened.held.set_lacks(Coding::SET),
+        false => accepted = req.codings(),
     }
     #[cfg(feature = "gzip")]
     if opened.packed {
@@ -144,7 +146,7 @@ pub(crate) async fn represent(
         return Ok(Box::new(Representation { opened, kind, coding, transfer }));
     }
     for coding in accepted.preferred() {
-        if opened.held.lacks(coding) {
+        if opened.held.lacks(coding.bit()) {
             continue;
         }
         let path = with_suffix(&opened.held.path, coding);
@@ -152,7 +154,7 @@ pub(crate) async fn represent(
             Ok(sibling) => sibling,
             Err(e) => {
                 if e.kind() == io::ErrorKind::NotFound && con.options.file_cache > 0 {
-                    opened.held.set_lacks(coding);
+                    opened.held.set_lacks(coding.bit());
                 }
                 continue;
             }
@@ -172,6 +174,20 @@ pub(crate) async fn represent(
     #[cfg(not(feature = "gzip"))]
     let transfer = Transfer::Plain;
     Ok(Box::new(Representation { opened, kind, coding: None, transfer }))
+}
+
+/// Whether `opened` has just been found to have no other form that this request could be answered with.
+#[cfg_attr(not(feature = "gzip"), expect(unused_variables, reason = "nothing is made on the way"))]
+pub(crate) fn is_only_form(con: &Connection, req: &Request, opened: &OpenFile) -> bool {
+    if !req.may_want_coding() {
+        return true;
+    }
+    // One may be made on the way.
+    #[cfg(feature = "gzip")]
+    if con.options.gzip {
+        return false;
+    }
+    opened.held.lacks(Coding::SET) || opened.held.lacks(req.codings().set())
 }
 
 fn with_suffix(path: &Path, coding: Coding) -> PathBuf {

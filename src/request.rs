@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::wire::coding::Accepted;
 use crate::wire::head::{self, Framing, Head, Search};
 use crate::wire::multipart::Multipart;
 use crate::wire::{Span, field, uri};
@@ -271,16 +272,27 @@ impl Request {
         }
     }
 
-    /// Whether no field can be there by which a file would be sent otherwise than whole and as it is.
+    /// Whether no field can be there by which a file would be sent otherwise than whole.
     pub(crate) fn is_unconditional(&self) -> bool {
         const CONDITIONS: u32 = field::trace(b"if-match")
             | field::trace(b"if-none-match")
             | field::trace(b"if-modified-since")
             | field::trace(b"if-unmodified-since")
             | field::trace(b"if-range")
-            | field::trace(b"range")
-            | field::trace(b"accept-encoding");
+            | field::trace(b"range");
         self.head.traces & CONDITIONS == 0
+    }
+
+    /// Whether there may be a field that says in which content codings it wants its answer.
+    pub(crate) fn may_want_coding(&self) -> bool {
+        self.head.traces & const { field::trace(b"accept-encoding") } != 0
+    }
+
+    /// The content codings it wants its answer in.
+    pub(crate) fn codings(&self) -> Accepted {
+        let mut accepted = Accepted::default();
+        self.header_all("accept-encoding").for_each(|value| accepted.add(value));
+        accepted
     }
 
     /// Whether its answer has no content, whatever it was rewritten to.

@@ -51,8 +51,14 @@ fn what_is_kept_is_served_as_if_it_were_not() {
     dir.write("packed.js.gz", b"\x1f\x8b packed");
     dir.write("sub/index.html", b"an index");
     settle();
-    let kept = launcher(&dir, &["-z", "X-Own: 1"]);
-    let fresh = launcher(&dir, &["-z", "X-Own: 1", "--file-cache", "0"]);
+    for more in [&["-z", "X-Own: 1"][..], &["--gzip"]] {
+        is_served_as_if_it_were_not(&dir, more);
+    }
+}
+
+fn is_served_as_if_it_were_not(dir: &Dir, more: &[&str]) {
+    let kept = launcher(dir, more);
+    let fresh = launcher(dir, &[more, &["--file-cache", "0"]].concat());
     let etag = Client::connect(kept.addr).get("/page.html", "").header("etag").unwrap().to_owned();
     let requests = [
         ("GET", "/page.html", String::new()),
@@ -63,15 +69,21 @@ fn what_is_kept_is_served_as_if_it_were_not() {
         ("GET", "/page.html", "If-None-Match: \"other\"\r\n".into()),
         ("GET", "/page.html", "If-Match: \"other\"\r\n".into()),
         ("GET", "/page.html", "Accept-Encoding: gzip, br, zstd\r\n".into()),
+        ("GET", "/page.html", "Accept-Encoding: gzip, deflate\r\nUser-Agent: x\r\n".into()),
+        ("GET", "/page.html", "Accept-Encoding: identity\r\n".into()),
+        ("GET", "/page.html", "Accept-Encoding: gzip;q=0, *\r\n".into()),
         ("GET", "/page.html", "Connection: close\r\n".into()),
         ("POST", "/page.html", String::new()),
         ("GET", "/small.png", String::new()),
+        ("GET", "/small.png", "Accept-Encoding: gzip\r\n".into()),
         ("GET", "/full.bin", String::new()),
         ("GET", "/large.bin", String::new()),
         ("GET", "/large.bin", "Range: bytes=-7\r\n".into()),
         ("GET", "/empty.txt", String::new()),
         ("GET", "/packed.js", "Accept-Encoding: gzip\r\n".into()),
         ("GET", "/packed.js", String::new()),
+        ("GET", "/packed.js", "Accept-Encoding: br\r\n".into()),
+        ("GET", "/packed.js", "Accept-Encoding: br, *;q=0.5\r\n".into()),
         ("GET", "/sub/", String::new()),
         ("GET", "/sub/index.html", String::new()),
         ("GET", "/sub", String::new()),
@@ -138,6 +150,23 @@ fn a_change_is_seen_within_a_second_or_with_no_cache_at_once() {
         }
         std::fs::set_permissions(dir.path("page.html"), Permissions::from_mode(0o644)).unwrap();
     }
+}
+
+#[test]
+fn a_sibling_is_seen_within_a_second() {
+    let dir = Dir::new();
+    dir.write("page.html", b"plain");
+    settle();
+    let server = launcher(&dir, &[]);
+    let mut client = Client::connect(server.addr);
+    for fields in ["Accept-Encoding: gzip\r\n", "", "Accept-Encoding: gzip\r\n"] {
+        assert_eq!(client.get("/page.html", fields).text(), "plain");
+    }
+    dir.write("page.html.gz", b"packed");
+    assert!(soon(|| client.get("/page.html", "Accept-Encoding: gzip\r\n").body == b"packed"));
+    assert_eq!(client.get("/page.html", "").text(), "plain");
+    std::fs::remove_file(dir.path("page.html.gz")).unwrap();
+    assert!(soon(|| client.get("/page.html", "Accept-Encoding: gzip\r\n").text() == "plain"));
 }
 
 #[test]

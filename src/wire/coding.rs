@@ -14,8 +14,11 @@ impl Coding {
     /// All of them, what compresses best first.
     pub(crate) const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
 
-    /// What a set of codings has of it.
-    pub(crate) fn bit(self) -> u8 {
+    /// The set of all of them.
+    pub(crate) const SET: Codings = 0b111;
+
+    /// The set of it alone.
+    pub(crate) fn bit(self) -> Codings {
         1 << self as u8
     }
 
@@ -37,6 +40,9 @@ impl Coding {
         }
     }
 }
+
+/// A set of codings, a bit for each.
+pub(crate) type Codings = u8;
 
 /// What an Accept-Encoding field says; weights are in thousandths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +89,12 @@ impl Accepted {
         weight > 0 && weight >= self.identity.unwrap_or(0)
     }
 
+    /// The codings that are wanted, in no order.
+    pub(crate) fn set(&self) -> Codings {
+        let wanted = Coding::ALL.into_iter().filter(|&coding| self.prefers(coding));
+        wanted.fold(0, |set, coding| set | coding.bit())
+    }
+
     /// The codings that are wanted, the most wanted first.
     pub(crate) fn preferred(&self) -> impl Iterator<Item = Coding> {
         let [mut first, mut second, mut third] = Coding::ALL;
@@ -122,6 +134,13 @@ fn weight(word: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_set_is_of_all() {
+        let all = Accepted { any: Some(1000), ..Accepted::default() };
+        assert_eq!(all.set(), Coding::SET);
+        assert_eq!(Coding::ALL.map(Coding::bit).iter().sum::<Codings>(), Coding::SET);
+    }
 
     fn order(lines: &[&str]) -> String {
         let mut accepted = Accepted::default();

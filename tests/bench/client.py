@@ -29,9 +29,17 @@ def connect(port, context=None, session=None):
     return s
 
 
-def request(path, close=False):
-    field = 'Connection: close' if close else 'Accept: */*'
-    return f'GET {path} HTTP/1.1\r\nHost: localhost\r\n{field}\r\n\r\n'.encode()
+# What Chromium says of itself in each of its requests.
+BROWSER = """Connection: keep-alive
+User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36
+Accept: image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8
+Referer: http://localhost/
+Accept-Encoding: gzip, deflate, br, zstd
+Accept-Language: en-US,en;q=0.9""".replace('\n', '\r\n')
+
+
+def request(path, close=False, fields='Accept: */*'):
+    return f'GET {path} HTTP/1.1\r\nHost: localhost\r\n{"Connection: close" if close else fields}\r\n\r\n'.encode()
 
 
 def read_head(s):
@@ -63,8 +71,8 @@ def read_response(s, buffer=bytearray(1 << 18)):
     return int(length[1])
 
 
-def get(s, path='/1k.txt'):
-    s.sendall(request(path))
+def get(s, path='/1k.txt', **more):
+    s.sendall(request(path, **more))
     return read_response(s)
 
 

@@ -95,15 +95,20 @@ def calls_uncached_fifty(binary):
     return calls(uncached(binary), 'plain', volleys(20), 20 * 50, 50)
 
 
-def instructions(server, kind, count=200):
+def instructions(server, kind, count=200, **more):
     # What the start took is in both.
-    once, twice = (callgrind(server, kind, n) for n in (count, 2 * count))
+    once, twice = (callgrind(server, kind, n, **more) for n in (count, 2 * count))
     return (twice - once) / count, ''
 
 
 @measure('instructions')
 def instructions_plain(binary):
     return instructions(launcher(binary), 'plain')
+
+
+@measure('instructions-browser')
+def instructions_browser(binary):
+    return instructions(launcher(binary), 'plain', fields=client.BROWSER)
 
 
 @measure('instructions-tls')

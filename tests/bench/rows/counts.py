@@ -25,13 +25,13 @@ def calls(bench):
                    bench.each('plain', servers, count), [Bound(most), Bound(uncached, of=UNCACHED)])
 
 
-def callgrind(server, kind, requests):
+def callgrind(server, kind, requests, **more):
     port, out = free_port(), os.path.join(OUT, f'{server.name}.callgrind')
     argv = ['valgrind', '--tool=callgrind', f'--callgrind-out-file={out}', *server.argv(kind, port)]
     with Process(server.name, argv, port, os.path.join(OUT, f'{server.name}.valgrind.log')):
         with client.connect(port, client.tls_context() if kind == 'tls' else None) as s:
             for _ in range(requests):
-                client.get(s)
+                client.get(s, **more)
     with open(out) as f:
         return int(re.search(r'(?m)^(?:totals|summary): (\d+)', f.read())[1])
 
@@ -39,13 +39,15 @@ def callgrind(server, kind, requests):
 @row('instructions')
 def instructions(bench):
     count = 200
-    for kind, names in (('plain', (UNCACHED, 'lighttpd', 'raw', 'raw-file')), ('tls', ('lighttpd',))):
+    for name, kind, what, names, fields in (
+            ('instructions', 'plain', '', (UNCACHED, 'lighttpd', 'raw', 'raw-file'), {}),
+            ('browser-instructions', 'plain', ', asked for by a browser', ('lighttpd',), {'fields': client.BROWSER}),
+            ('tls-instructions', 'tls', ', TLS', ('lighttpd',), {})):
         values = {}
         for server in bench.pick(kind, *names):
             if server.name != OURS and server in bench.extra:
                 continue
             # What the start took is in both.
-            once, twice = (callgrind(server, kind, n) for n in (count, 2 * count))
+            once, twice = (callgrind(server, kind, n, **fields) for n in (count, 2 * count))
             values[server.name] = [(twice - once) / count]
-        yield Line('instructions' if kind == 'plain' else 'tls-instructions',
-                   f'user instructions for a 1 KiB file{", TLS" if kind == "tls" else ""}, one connection', '', values)
+        yield Line(name, f'user instructions for a 1 KiB file{what}, one connection', '', values)
