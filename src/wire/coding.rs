@@ -57,14 +57,14 @@ impl Accepted {
     pub(crate) fn add(&mut self, value: &str) {
         for member in field::list(value) {
             let mut words = member.split(';');
-            let name = words.next().unwrap_or("").trim();
+            let name = words.next().unwrap_or("").trim_ascii();
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
             let place = match () {
-                () if name.eq_ignore_ascii_case("br") => &mut self.weights[0],
-                () if name.eq_ignore_ascii_case("zstd") => &mut self.weights[1],
-                () if name.eq_ignore_ascii_case("gzip") => &mut self.weights[2],
-                () if name.eq_ignore_ascii_case("x-gzip") => &mut self.weights[2],
-                () if name.eq_ignore_ascii_case("identity") => &mut self.identity,
-                () if name == "*" => &mut self.any,
+                () if is("br") => &mut self.weights[0],
+                () if is("zstd") => &mut self.weights[1],
+                () if is("gzip") || is("x-gzip") => &mut self.weights[2],
+                () if is("identity") => &mut self.identity,
+                () if is("*") => &mut self.any,
                 () => continue,
             };
             // Something we do not understand about it is no reason to send it.
@@ -74,12 +74,7 @@ impl Accepted {
 
     /// The weight of a coding, 0 where it is not wanted.
     pub(crate) fn weight(&self, coding: Coding) -> u16 {
-        let [br, zstd, gzip] = self.weights;
-        let own = match coding {
-            Coding::Brotli => br,
-            Coding::Zstd => zstd,
-            Coding::Gzip => gzip,
-        };
+        let own = self.weights.get(coding as usize).copied().flatten();
         own.or(self.any).unwrap_or(0)
     }
 
@@ -91,8 +86,13 @@ impl Accepted {
 
     /// The codings that are wanted, in no order.
     pub(crate) fn set(&self) -> Codings {
-        let wanted = Coding::ALL.into_iter().filter(|&coding| self.prefers(coding));
-        wanted.fold(0, |set, coding| set | coding.bit())
+        let mut set = 0;
+        for coding in Coding::ALL {
+            if self.prefers(coding) {
+                set |= coding.bit();
+            }
+        }
+        set
     }
 
     /// The codings that are wanted, the most wanted first.
@@ -107,18 +107,18 @@ impl Accepted {
         sort(&mut first, &mut second);
         sort(&mut second, &mut third);
         sort(&mut first, &mut second);
-        let accepted = *self;
-        [first, second, third].into_iter().filter(move |&coding| accepted.prefers(coding))
+        let wanted = self.set();
+        [first, second, third].into_iter().filter(move |coding| wanted & coding.bit() != 0)
     }
 }
 
 /// `q=0.5`, in thousandths.
 fn weight(word: &str) -> Option<u16> {
     let (name, value) = word.split_once('=')?;
-    if !name.trim().eq_ignore_ascii_case("q") {
+    if !name.trim_ascii().eq_ignore_ascii_case("q") {
         return None;
     }
-    let (whole, part) = value.trim().split_once('.').unwrap_or((value.trim(), ""));
+    let (whole, part) = value.trim_ascii().split_once('.').unwrap_or((value.trim_ascii(), ""));
     if part.len() > 3 || !part.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
@@ -155,6 +155,8 @@ mod tests {
             ("identity", ""),
             ("gzip", "gzip"),
             ("GZIP", "gzip"),
+            (" \tgzip\t ;\tq=1 ", "gzip"),
+            ("gzip\u{a0}", ""),
             ("x-gzip", "gzip"),
             ("gzip;q=0", ""),
             ("gzip;q=0.000", ""),

@@ -53,7 +53,7 @@ where
         return Verdict::NotModified;
     }
     let range = values("if-range").next().is_none_or(|value| {
-        let value = value.trim();
+        let value = value.trim_ascii();
         match date::parse(value) {
             // A date is only as good as a strong validator once a second has passed since.
             Some(time) => time == it.modified && it.now > it.modified,

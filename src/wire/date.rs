@@ -17,7 +17,7 @@ pub(crate) fn format(seconds: u64) -> String {
 /// What is read is written again in the first form, which has to come to the same: so all its parts
 /// are looked at, and the day of the week is the right one.
 pub(crate) fn parse(text: &str) -> Option<u64> {
-    let text = first_form(text.trim())?;
+    let text = first_form(text.trim_ascii())?;
     let number = |range: Range<usize>| text.get(range)?.parse::<u32>().ok();
     let (mut year, day) = (number(12..16)?, number(5..7)?);
     if year < 1970 {

@@ -22,12 +22,12 @@ pub(crate) fn list(value: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let text = rest?;
         let (mut quoted, mut escaped) = (false, false);
-        let end = text.find(|c| {
-            match c {
+        let end = text.bytes().position(|b| {
+            match b {
                 _ if escaped => escaped = false,
-                '\\' if quoted => escaped = true,
-                '"' => quoted = !quoted,
-                ',' => return !quoted,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                b',' => return !quoted,
                 _ => {}
             }
             false
@@ -37,7 +37,7 @@ pub(crate) fn list(value: &str) -> impl Iterator<Item = &str> {
             None => (text, None),
         };
         rest = after;
-        Some(member.trim_matches([' ', '\t']))
+        Some(member.trim_ascii())
     })
     .filter(|member| !member.is_empty())
 }

@@ -158,7 +158,7 @@ pub(crate) fn kind(path: &[u8]) -> Kind {
 /// Event streams are not: what they say has to leave at once, for hours.
 #[cfg(feature = "gzip")]
 pub(crate) fn is_compressible(content_type: &str) -> bool {
-    let name = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let name = content_type.split(';').next().unwrap_or("").trim_ascii().to_ascii_lowercase();
     if name == "text/event-stream" {
         return false;
     }

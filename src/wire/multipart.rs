@@ -103,7 +103,7 @@ impl Multipart {
 
     /// Takes the boundary from the Content-Type of the request.
     pub(crate) fn begin(&mut self, content_type: &str) -> Result {
-        let kind = content_type.split(';').next().unwrap_or("").trim();
+        let kind = content_type.split(';').next().unwrap_or("").trim_ascii();
         if !kind.eq_ignore_ascii_case("multipart/form-data") {
             return Err(Error::Status(
                 Status::UNSUPPORTED_MEDIA_TYPE,

@@ -77,7 +77,7 @@ impl<'a> Iterator for Params<'a> {
                 self.rest = after.strip_prefix(';');
                 continue;
             };
-            let after = after.trim_start();
+            let after = after.trim_ascii_start();
             let (raw, tail) = match after.strip_prefix('"') {
                 Some(quoted) => {
                     // Where every quote is escaped, a backslash was meant as one: `"C:\"`.
@@ -88,11 +88,11 @@ impl<'a> Iterator for Params<'a> {
                 None => {
                     let end = after.find(';').unwrap_or(after.len());
                     let (text, tail) = after.split_at_checked(end)?;
-                    (Raw { text: text.trim(), quoted: false }, tail)
+                    (Raw { text: text.trim_ascii(), quoted: false }, tail)
                 }
             };
             self.rest = tail.split_once(';').map(|(_, rest)| rest);
-            return Some((key.trim(), raw));
+            return Some((key.trim_ascii(), raw));
         }
     }
 }

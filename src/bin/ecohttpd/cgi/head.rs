@@ -70,7 +70,7 @@ impl Head {
             if !reason.is_empty() && !reason.starts_with(' ') {
                 return None;
             }
-            self.status = Some((Status::new(code).ok()?, reason.trim().to_owned()));
+            self.status = Some((Status::new(code).ok()?, reason.trim_ascii().to_owned()));
         } else if is("content-length") {
             let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
             let number = std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()?;

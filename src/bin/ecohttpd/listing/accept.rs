@@ -33,16 +33,16 @@ fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
         escaped = escapes;
         c == separator && !quoted
     })
-    .map(|part| part.trim_matches([' ', '\t']))
+    .map(|part| part.trim_ascii())
 }
 
 /// `q=0.5`, in thousandths; 0 for a weight that is none.
 fn weight(word: &str) -> Option<u16> {
     let (name, value) = word.split_once('=')?;
-    if !name.trim_end().eq_ignore_ascii_case("q") {
+    if !name.trim_ascii_end().eq_ignore_ascii_case("q") {
         return None;
     }
-    let value = value.trim_start();
+    let value = value.trim_ascii_start();
     let (whole, part) = value.split_once('.').unwrap_or((value, ""));
     let mut thousandths = 0;
     let mut digits = part.bytes();
