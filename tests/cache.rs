@@ -12,6 +12,7 @@ mod common;
 
 use std::fs::{Permissions, read_dir, read_link};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -50,8 +51,14 @@ fn what_is_kept_is_served_as_if_it_were_not() {
     dir.write("packed.js", pattern(2000));
     dir.write("packed.js.gz", b"\x1f\x8b packed");
     dir.write("sub/index.html", b"an index");
+    let only = dir.write("only.js", pattern(3000));
+    assert!(Command::new("gzip").arg(only).status().unwrap().success());
+    let rule = r#"["if", ["eq", "REQUEST_URI", "/ruled"],
+        [["add-header", "X-Rule", "1"], ["rewrite", "/page.html"]]]"#;
+    let rules = dir.write("rules.json", format!("{{\"request\": [[{rule}]]}}"));
     settle();
-    for more in [&["-z", "X-Own: 1"][..], &["--gzip"]] {
+    let rules = rules.to_str().unwrap();
+    for more in [&["-z", "X-Own: 1"][..], &["--gzip"], &["-H", rules, "-E", "/page.html"]] {
         is_served_as_if_it_were_not(&dir, more);
     }
 }
@@ -59,15 +66,23 @@ fn what_is_kept_is_served_as_if_it_were_not() {
 fn is_served_as_if_it_were_not(dir: &Dir, more: &[&str]) {
     let kept = launcher(dir, more);
     let fresh = launcher(dir, &[more, &["--file-cache", "0"]].concat());
-    let etag = Client::connect(kept.addr).get("/page.html", "").header("etag").unwrap().to_owned();
+    let page = Client::connect(fresh.addr).get("/page.html", "");
+    let (etag, date) = (page.header("etag").unwrap(), page.header("last-modified").unwrap());
     let requests = [
+        // Twice, so that it is kept for this first.
+        ("GET", "/ruled", String::new()),
+        ("GET", "/ruled", String::new()),
         ("GET", "/page.html", String::new()),
+        ("GET", "/ruled", String::new()),
         ("HEAD", "/page.html", String::new()),
         ("GET", "/page.html", "Range: bytes=10-19\r\n".into()),
         ("GET", "/page.html", "Range: bytes=2000-\r\n".into()),
         ("GET", "/page.html", format!("If-None-Match: {etag}\r\n")),
         ("GET", "/page.html", "If-None-Match: \"other\"\r\n".into()),
         ("GET", "/page.html", "If-Match: \"other\"\r\n".into()),
+        ("GET", "/page.html", format!("If-Modified-Since: {date}\r\n")),
+        ("GET", "/page.html", "If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT\r\n".into()),
+        ("GET", "/page.html", "If-Range: \"other\"\r\nRange: bytes=1-2\r\n".into()),
         ("GET", "/page.html", "Accept-Encoding: gzip, br, zstd\r\n".into()),
         ("GET", "/page.html", "Accept-Encoding: gzip, deflate\r\nUser-Agent: x\r\n".into()),
         ("GET", "/page.html", "Accept-Encoding: identity\r\n".into()),
@@ -84,6 +99,11 @@ fn is_served_as_if_it_were_not(dir: &Dir, more: &[&str]) {
         ("GET", "/packed.js", String::new()),
         ("GET", "/packed.js", "Accept-Encoding: br\r\n".into()),
         ("GET", "/packed.js", "Accept-Encoding: br, *;q=0.5\r\n".into()),
+        ("GET", "/packed.js.gz", String::new()),
+        ("GET", "/only.js.gz", String::new()),
+        ("GET", "/only.js.gz", String::new()),
+        ("GET", "/only.js", String::new()),
+        ("GET", "/only.js", "Accept-Encoding: gzip\r\n".into()),
         ("GET", "/sub/", String::new()),
         ("GET", "/sub/index.html", String::new()),
         ("GET", "/sub", String::new()),
