@@ -26,6 +26,10 @@ pub(crate) const MOST: usize = 8;
 /// Ticks for which a file is kept that nobody asks for.
 const KEPT: u32 = 2;
 
+/// Ticks after which it is opened and read again all the same: what is written to a file through a
+/// mapping does not show in its times until the system writes it back, if it ever does.
+const LONGEST: u32 = 10;
+
 /// Seconds that a file has to be left alone before its bytes are kept. Within one tick of the file
 /// system's clock it can be changed without that being seen.
 const SETTLED: u64 = 2;
@@ -41,6 +45,7 @@ pub(crate) struct Held {
     /// The tick at which it was last looked at.
     checked: Cell<u32>,
     used: Cell<u32>,
+    since: Cell<u32>,
     /// Whether somebody has asked again.
     again: Cell<bool>,
     /// Which codings it has no sibling for; believed as long as the file itself is.
@@ -61,6 +66,7 @@ impl Held {
             confined,
             checked: Cell::new(0),
             used: Cell::new(0),
+            since: Cell::new(0),
             again: Cell::new(false),
             lacks: Cell::new(0),
             etag: OnceCell::new(),
@@ -159,7 +165,8 @@ impl Cache {
         let fresh = believed && whole && held.checked.get() == now;
         if !fresh {
             // That the way to it leads through no other link than before cannot be seen from it.
-            if confined || !held.is_current() {
+            let is_old = now.wrapping_sub(held.since.get()) >= LONGEST;
+            if confined || is_old || !held.is_current() {
                 self.held.borrow_mut().retain(|it| !Rc::ptr_eq(it, &held));
                 return None;
             }
@@ -185,6 +192,7 @@ impl Cache {
         }
         held.checked.set(now);
         held.used.set(now);
+        held.since.set(now);
         let mut all = self.held.borrow_mut();
         while all.len() >= MOST {
             let oldest = all.iter().enumerate().min_by_key(|(_, it)| it.used.get());
@@ -304,6 +312,20 @@ mod tests {
         assert!(cache.find(&path, false, true, 6).is_some());
         std::fs::write(&path, b"fourteen").unwrap();
         assert!(cache.find(&path, false, true, 6).is_none(), "and whose bytes are not kept");
+    }
+
+    #[test]
+    fn nothing_is_kept_for_ever() {
+        let dir = Dir::new("ever");
+        let path = dir.file("a", b"one");
+        let cache = Cache::default();
+        let it = held(&path, false);
+        cache.keep(&it, 5);
+        block_on(cache.fill(&it, 100)).unwrap();
+        for now in 5..5 + LONGEST {
+            assert!(cache.find(&path, false, true, now).is_some(), "{now}");
+        }
+        assert!(cache.find(&path, false, true, 5 + LONGEST).is_none());
     }
 
     #[test]
