@@ -172,16 +172,48 @@ class Making(Certificates):
             if tool == "openssl":
                 self.openssl()
             for name in ("$(touch /tmp/owned)", "a,DNS:evil", "-subj", "x" * 64, "999.1.1.1",
-                         "1.2.3", "a b", "a\nb", "a/CN=b",
+                         "1.2.3", "a b", "a\nb", "a/CN=b", "10.0.0.08", "10.0.0.010", "::::", ":", "1::2::3",
+                         "fd00:", "fd00::12345", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8::", "::1.2.3.256",
+                         "::a1.2.3.4", "::", "0.0.0.0", "1.2.3.4::", "fe80::1%lo",
                          "x'; touch /tmp/owned"):
                 self.sh("rm -f /etc/uhttpd.crt /etc/uhttpd.key")
                 quoted = name.replace("'", "'\\''")
                 self.write("/etc/config/system", f"config system\n\toption hostname '{quoted}'\n")
                 self.configure(f"config cert defaults\n\tlist names '{quoted}'\n\tlist names 'good.lan'\n")
-                self.sh("/usr/libexec/ecohttpd-cert look /etc/uhttpd.crt /etc/uhttpd.key")
+                said = self.sh("/usr/libexec/ecohttpd-cert look /etc/uhttpd.crt /etc/uhttpd.key")
+                self.assertIn("is no host name, and is left out of the certificate", said)
                 self.assertIn("DNS:good.lan", self.text())
                 self.assertNotIn("evil", self.text())
         self.assertFalse(self.there("/tmp/owned"))
+
+    def test_addresses(self):
+        """Whatever forms an address has, it is put in."""
+        names = ["::1", "fd00::", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "::ffff:1.2.3.4", "FD00::A:1"]
+        lines = "".join(f"\tlist names '{name}'\n" for name in names)
+        self.configure(f"config cert defaults\n{lines}")
+        said = self.sh("/usr/libexec/ecohttpd-cert look /etc/uhttpd.crt /etc/uhttpd.key")
+        self.assertNotIn("left out", said)
+        # With the address of lan.
+        self.assertEqual(self.text().count("IP Address:"), len(names) + 1)
+
+    def test_one_file_for_both(self):
+        """What is not there is not made in one file, but the owner may have one."""
+        one = ("option cert '/etc/one.pem'", "option key '/etc/one.pem'")
+        self.main("list listen_https '443'", *one)
+        message = "section 'main': option 'cert' and option 'key': /etc/one.pem does not hold both"
+        self.assertIn(message, self.service("check", expect=2))
+        self.assertIn(message, self.service("start"))
+        self.assertIn(message, self.service("reload"))
+        self.assertIn("no certificate for /etc/one.pem: option 'cert' and option 'key' name the same file",
+                      self.service("renew"))
+        self.assertFalse(self.there("/etc/one.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-nodes", "-subj", "/CN=own", "-keyout", router.ROOT / "etc/key.pem",
+                        "-out", router.ROOT / "etc/cert.pem"], check=True, capture_output=True)
+        self.write("/etc/one.pem", self.read("/etc/cert.pem") + self.read("/etc/key.pem"), 0o600)
+        self.assertEqual(self.service("check"), "")
+        self.service("start")
+        self.serves(443)
 
     def test_other_places(self):
         self.main("list listen_https '443'", "option cert '/etc/my certs/a.crt'",

@@ -359,6 +359,11 @@ class Migration(router.Router):
         self.assertIn("there is no uhttpd any more to go back to", self.migrate("undo"))
         self.assertEqual((self.by(), self.tree()), ("ecohttpd", before))
 
+    def test_no_temporary_folder(self):
+        said = self.sh("TMPDIR=/nonexistent ecohttpd-migrate", expect=1)
+        self.assertIn("there is no temporary folder; nothing was changed", said)
+        self.assertEqual(self.tree(), self.before)
+
     def test_usage(self):
         self.assertIn("Usage:", self.migrate("all", expect=2))
         self.assertEqual(self.tree(), self.before)

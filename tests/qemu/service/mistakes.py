@@ -12,6 +12,7 @@ import router
 class Mistakes(router.Router):
     WRONG = {
         "option max_requests 'many'": "option 'max_requests': 'many' is no number from 1 on",
+        "option max_requests '08'": "option 'max_requests': '08' is no number from 1 on",
         "option max_requests '0'": "option 'max_requests': '0' is no number from 1 on",
         "option max_connections '-1'": "option 'max_connections': '-1' is no number from 1 on",
         "option script_timeout '60s'": "option 'script_timeout': '60s' is no number from 0 on",
@@ -41,6 +42,7 @@ class Mistakes(router.Router):
                 said = self.service("check", expect=2)
                 self.assertIn(f"ecohttpd: section 'main': {message}", said)
                 self.assertNotIn(".check", said)
+                self.assertNotIn("arithmetic", said)
                 said = self.service("start")
                 self.assertIn(f"ecohttpd: section 'main': {message}", said)
                 self.assertIn("section 'main': it is not started", said)
@@ -62,6 +64,64 @@ class Mistakes(router.Router):
         self.main()
         self.assertEqual(self.service("check"), "")
         self.assertFalse([path for path in (router.ROOT / "tmp").glob("tmp.*")])
+
+    def test_no_temporary_folder(self):
+        """Nothing is made in / in its place, nor removed there, and nothing is restarted."""
+        self.start()
+        pid = self.pid()
+        self.write("/main.txt", "the owner's\n")
+        before = sorted(path.name for path in router.ROOT.iterdir())
+        self.sh("rm -f /etc/uhttpd.*")
+        for command, code in {"/etc/init.d/ecohttpd check": 2, "/etc/init.d/ecohttpd restart": 1,
+                              "/usr/libexec/ecohttpd-cert look /etc/uhttpd.crt /etc/uhttpd.key": 1}.items():
+            said = self.sh(f"TMPDIR=/nonexistent {command}", expect=code)
+            self.assertIn("there is no temporary folder", said)
+            self.assertNotIn("can't create", said)
+            self.assertEqual(sorted(path.name for path in router.ROOT.iterdir()), before)
+            self.assertFalse(self.there("/etc/uhttpd.crt"))
+        self.assertEqual(self.pid(), pid)
+
+    def test_no_such_section(self):
+        self.configure(self.read("/etc/config/ecohttpd") + "config httpauth own\n")
+        self.start()
+        pid, said = self.pid(), "ecohttpd: there is no `config ecohttpd' of the name "
+        for name in "nosuch", "own", "a-b", "new":
+            self.assertIn(f"{said}'{name}'", self.service(f"check {name}", expect=2))
+            for command in "start", "reload", "restart":
+                self.assertIn(f"{said}'{name}'", self.service(f"{command} {name}", expect=1))
+        for command in "check", "start", "reload":
+            self.assertNotIn("there is no", self.service(f"{command} main"))
+        self.assertEqual(self.pid(), pid)
+        self.assertEqual(self.get().status, 200)
+        self.service("restart main")
+        self.wait(lambda: self.pid() not in (0, pid), "another process")
+
+    def test_section_that_was_deleted(self):
+        """Whoever names it has it ended all the same."""
+        main = "config ecohttpd main\n\tlist listen_http '80'\n"
+        for command in "reload", "stop":
+            self.configure(main + "config ecohttpd two\n\tlist listen_http '127.0.0.1:81'\n")
+            self.service("start")
+            self.serves(81)
+            pid = self.pid()
+            self.configure(main)
+            self.service(f"{command} two")
+            self.wait(lambda: not self.pid("two"), "the end of two")
+            self.assertFalse(self.there("/var/etc/ecohttpd/two.procd"))
+            self.assertEqual(self.pid(), pid)
+
+    def test_same_address(self):
+        text = ("config ecohttpd one\n\tlist listen_http '127.0.0.1:80'\n\tlist listen_http '127.0.0.1:0'\n"
+                "config ecohttpd off\n\tlist listen_http '127.0.0.1:80'\n\toption enabled '0'\n"
+                "config ecohttpd two\n\tlist listen_http '127.0.0.1:81'\n\tlist listen_http '127.0.0.1:0'\n")
+        message = "section 'two': listen_http 127.0.0.1:80: section 'one' has this address already"
+        self.configure(text)
+        for command in "check", "start", "reload":
+            self.assertNotIn("already", self.service(command))
+        self.configure(text.replace(":81", ":80"))
+        for command in "check", "start", "reload":
+            self.assertEqual(self.service(command).count("already"), 1)
+            self.assertIn(message, self.service(command))
 
     def test_check_tells_what_does_nothing(self):
         self.main("option redirect_https '1'")

@@ -46,6 +46,11 @@ class Renewal(certificate.Certificates):
         self.assertTrue(self.renewed("/etc/init.d/ecohttpd renew now"))
         self.assertFalse(self.renewed("/etc/init.d/ecohttpd renew"))
 
+    def test_asked_for_something_else(self):
+        self.start()
+        said = self.service("renew foo", expect=1)
+        self.assertEqual(said, "ecohttpd: renew takes `now', `clock' or nothing, but not 'foo'\n")
+
     def test_at_start_and_reload(self):
         self.start()
         self.ends_in(10)

@@ -73,6 +73,24 @@ class Supervision(router.Router):
         self.assertIn("realm new", self.options())
         self.assertEqual(self.get().status, 200)
 
+    def test_killed_reload(self):
+        """What a run leaves behind that was killed becomes no instance of its own."""
+        self.main()
+        self.start()
+        pid = self.pid()
+        options = self.read("/usr/lib/ecohttpd/options.sh")
+        self.write("/usr/lib/ecohttpd/options.sh",
+                   options.replace("check_by_launcher() {\n", "check_by_launcher() {\n\tkill -9 $$\n"))
+        self.service("reload", expect=-signal.SIGKILL)
+        self.assertTrue(self.there("/var/etc/ecohttpd/main.new.procd"))
+        self.write("/usr/lib/ecohttpd/options.sh", options)
+        self.configure("nonsense\n")
+        self.service("reload")
+        left = sorted(path.name for path in (router.ROOT / "var/etc/ecohttpd").iterdir())
+        self.assertEqual(left, ["main.options", "main.procd"])
+        self.assertFalse(self.there("/var/run/procd/ecohttpd/main.new"))
+        self.assertEqual(self.pid(), pid)
+
     def test_respawn(self):
         """5 seconds after it was killed it is back, and so it is after many times."""
         self.assertEqual(self.start(), None)

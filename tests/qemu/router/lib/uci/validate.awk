@@ -29,9 +29,10 @@ function arguments(list, into,    i, c, depth, n, from, quoted)
 	return n
 }
 
+# As strtol takes them, with 0 for the base: a leading zero makes them octal.
 function is_integer(v)
 {
-	return whole(v, "-?[0-9]+") || whole(v, "0[xX][0-9a-fA-F]+")
+	return whole(v, "-?([1-9][0-9]*|0[0-7]*|0[xX][0-9a-fA-F]+)")
 }
 
 # Whether `v` is of the type `t`; what kind of value that is goes to `kind`.
