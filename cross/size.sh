@@ -7,6 +7,8 @@
 #
 # --packages   only the sets of features that are in the packages, which are built already
 set -euo pipefail
+# Of these, cd would go elsewhere and print where, and xz would do other things.
+unset CDPATH XZ_OPT XZ_DEFAULTS
 cd "$(dirname "$0")/.."
 bin=target/cross/bin other=target/cross/sizes
 bounded=mipsel-unknown-linux-musl

@@ -87,13 +87,26 @@ SHA256sum: $(sha256sum "$file" | cut -d ' ' -f 1)"
   openwrt/usign -S -m "$folder/Packages" -s "$key"
 }
 
-# The public key of a secret one: the number of the key, and the half of it that is public.
-public_key() {
-  echo "untrusted comment: public key $(openwrt/usign -F -s "$1")"
-  {
-    printf Ed
-    sed -n 2p "$1" | base64 -d | tail -c 72 | head -c 8
-    sed -n 2p "$1" | base64 -d | tail -c 32
-  } | base64 -w 0
-  echo
+# The public key of a secret one, by what signs with it, so that both read the file alike.
+public_key() { openwrt/usign -K -s "$1"; }
+
+# The public key of the feed is one, so each of its architectures has to be signed by it: those that stay as
+# they are, too.
+one_key() {
+  local folder others=()
+  for folder in "$out"/*/; do
+    folder=${folder%/}
+    [ -e "$folder/Packages" ] && ! to_be_made "${folder##*/}" || continue
+    openwrt/usign -V -q -m "$folder/Packages" -p "$work/ecohttpd.pub" || others+=("${folder##*/}")
+  done
+  [ ${#others[@]} = 0 ] || die "$out: not signed by $key: ${others[*]} (name them after --arch, too)"
+  [ -n "$apk" ] || return 0
+  # apk has no way to ask that, but the key beside them is of the last run.
+  ! cmp -s "$work/ecohttpd.pem" "$out-apk/ecohttpd.pem" || return 0
+  for folder in "$out-apk"/*/; do
+    folder=${folder%/}
+    [ -e "$folder/packages.adb" ] && ! to_be_made "${folder##*/}" || continue
+    others+=("${folder##*/}")
+  done
+  [ ${#others[@]} = 0 ] || die "$out-apk: not signed by $apk_key: ${others[*]} (name them after --arch, too)"
 }

@@ -30,6 +30,8 @@ check_program() {
   # One byte of the machine's number is 0 in all of them.
   [ "${head[4]} ${head[5]} $((head[18] + head[19]))" = "$wanted" ] ||
     die "$program: a program for another machine than $target"
+  # The rest is what cross/build checks, too.
+  check_headers "$program"
 }
 
 # The names that a package says are to outlive upgrades: those that are files of it (-f), or are not (-n).
@@ -66,21 +68,40 @@ stage() {
   }
 }
 
-# Begins a feed in the place of what an earlier run has left in the folder, but not of what others have.
-new_feed() {
+# Whether this run makes the feed of an architecture.
+to_be_made() { [[ " ${arches[*]} " = *" $1 "* ]]; }
+
+# A feed takes the place of what an earlier run has left in the folder, but not of what others have.
+replaceable() {
   local others
-  if [ -e "$1" ]; then
-    others=$(find "$1" -mindepth 1 ! -name 'ecohttpd*.[ai]pk' ! -name 'Packages*' ! -name packages.adb)
-    [ -z "$others" ] || die "$1: not to be replaced, there are other files: ${others//$'\n'/ }"
-  fi
+  [ -e "$1" ] || return 0
+  others=$(find "$1" -mindepth 1 ! -name 'ecohttpd*.[ai]pk' ! -name 'Packages*' ! -name packages.adb)
+  [ -z "$others" ] || die "$1: not to be replaced, there are other files: ${others//$'\n'/ }"
+}
+
+new_feed() {
   rm -rf "$work/feed"
   mkdir "$work/feed"
 }
 
+# Puts a file or folder in the place of another. What was there stays until the new one is whole beside it,
+# which a full disk may prevent.
+keep() {
+  local beside=${2%/*}/.${2##*/}
+  mkdir -p "${2%/*}"
+  rm -rf "$beside.new" "$beside.old"
+  cp -R --preserve=mode,timestamps "$1" "$beside.new" || {
+    rm -rf "$beside.new"
+    die "$2: cannot be written"
+  }
+  # A file is replaced by the renaming itself, and a folder is not.
+  [ ! -d "$1" ] || [ ! -e "$2" ] || mv -T "$2" "$beside.old"
+  mv -T "$beside.new" "$2"
+  rm -rf "$beside.old"
+}
+
 keep_feed() {
-  mkdir -p "$1"
-  rm -rf "$1"
-  mv "$work/feed" "$1"
+  keep "$work/feed" "$1"
   echo "$1: $(cd "$1" && echo *.[ai]pk)"
 }
 

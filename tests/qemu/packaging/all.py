@@ -7,5 +7,5 @@ import common
 
 if __name__ == "__main__":
     common.look_around()
-    names = sys.argv[1:] or ["keys", "ipk", "feed", "apk", "buildroot", "mistakes"]
+    names = sys.argv[1:] or ["keys", "ipk", "feed", "apk", "buildroot", "mistakes", "cross"]
     unittest.main(module=None, argv=[sys.argv[0], *names])

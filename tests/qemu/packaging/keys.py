@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import subprocess
 import unittest
 
 from common import TestCase, USIGN, run, tool
@@ -126,6 +127,26 @@ class Keys(TestCase):
         for name in "sp":
             self.assertEqual((where / name).read_text().splitlines()[0], "untrusted comment: of a friend")
 
+    def test_comment_of_any_bytes(self):
+        """But for what would be two lines to those who read it."""
+        sig = self.new_dir() / "sig"
+        command = [USIGN, "-S", "-m", self.message, "-s", self.secret, "-x", sig]
+        for comment in b"a\rb", b"a\r", b"a\nb":
+            done = run(*command, "-c", comment.decode())
+            self.fails(done, 2, "usign: -c")
+            self.assertFalse(sig.exists())
+        self.passes(subprocess.run([*map(str, command), "-c", b"caf\xe9"], capture_output=True, text=True, check=False))
+        self.assertTrue(sig.read_bytes().startswith(b"untrusted comment: caf\xe9\n"))
+        self.passes(run(USIGN, "-V", "-m", self.message, "-p", self.public, "-x", sig))
+
+    def test_half_a_pair(self):
+        where = self.new_dir()
+        self.fails(run(USIGN, "-G", "-s", where / "s", "-p", where / "none" / "p"), 1, "none/p: No such file")
+        self.assertEqual(list(where.iterdir()), [])
+
+    def test_public_key(self):
+        self.assertEqual(self.passes(run(USIGN, "-K", "-s", self.secret)), self.public.read_text())
+
     def test_deterministic(self):
         self.assertEqual(self.signed().read_bytes(), self.signed().read_bytes())
 
@@ -175,7 +196,7 @@ class Keys(TestCase):
 
 class Wrong(TestCase):
     def test_usage(self):
-        for line in ("", "-S", "-S -V", "-G -s a", "-V -m a", "-Z", "-F", "-F -s a -p b", "-V -m - -p a",
+        for line in ("", "-S", "-S -V", "-G -s a", "-V -m a", "-Z", "-F", "-F -s a -p b", "-K", "-V -m - -p a",
                      "-S -m a -s b c", "-V -m a -p a -P b"):
             with self.subTest(line=line):
                 self.fails(run(USIGN, *line.split(), cwd=self.new_dir()), 2, "usign: ")
