@@ -379,7 +379,7 @@ pub fn pattern(len: usize) -> Vec<u8> {
 }
 
 /// Whether something comes true before a slow machine's patience is over.
-pub fn soon(mut what: impl FnMut() -> bool) -> bool {
+pub fn soon(what: impl Fn() -> bool) -> bool {
     let end = Instant::now() + Duration::from_secs(15);
     while !what() {
         if Instant::now() > end {
