@@ -45,6 +45,7 @@ pub(crate) struct Held {
     /// The tick at which it was last looked at.
     checked: Cell<u32>,
     used: Cell<u32>,
+    /// The tick at which it was opened.
     since: Cell<u32>,
     /// Whether somebody has asked again.
     again: Cell<bool>,

@@ -187,6 +187,7 @@ pub(crate) fn is_only_form(con: &Connection, req: &Request, opened: &OpenFile) -
     if con.options.gzip {
         return false;
     }
+    // Most have no sibling at all, and then what is asked for need not be read.
     opened.held.lacks(Coding::SET) || opened.held.lacks(req.codings().set())
 }
 
