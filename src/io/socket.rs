@@ -21,14 +21,12 @@ use rustix::net::{
 };
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
+use super::file;
 use super::reactor::{Reactor, Way};
 use super::sys;
 
 /// Calls made in a row before other tasks get their turn.
 const TURNS: u8 = 32;
-
-/// Bytes of a file sent in one call, so that a fast client does not keep all others waiting.
-const BITE: u64 = 1 << 16;
 
 /// The address of a peer that has none, at the other end of a Unix socket.
 pub(crate) const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -157,7 +155,7 @@ impl Socket {
         offset: &mut u64,
         count: u64,
     ) -> Poll<io::Result<usize>> {
-        let count = cmp::min(count, BITE) as usize;
+        let count = cmp::min(count, file::BITE) as usize;
         // It may fall short for the file's sake too, so only EAGAIN proves the socket full.
         self.poll_op(cx, Way::Write, 0, &mut |fd| {
             rustix::fs::sendfile(fd, file, Some(&mut *offset), count)

@@ -91,6 +91,11 @@ def download(process, path, tls=False):
         return get(s, path)
 
 
+def segments_received(s):
+    """Those that carried data: tcpi_data_segs_in of Linux's struct tcp_info."""
+    return struct.unpack_from('=I', s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), 152)[0]
+
+
 def spaced(process, count, pause=0.02):
     """Requests on one connection, with a pause before each; the connection has been used once."""
     with connect(process.port) as s:

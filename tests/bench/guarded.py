@@ -5,6 +5,7 @@ import os
 import time
 
 import client
+import ground
 from counts import Counter
 from rows.counts import callgrind
 from servers import CACHE_OFF, has_option, ours
@@ -156,6 +157,14 @@ def wakeups(binary):
         before = process.waits()
         time.sleep(3)
         return (process.waits() - before) / 3, ''
+
+
+@measure('segments')
+def segments(binary):
+    ground.docroot('100k.bin')
+    with launcher(binary).start('plain') as process, client.connect(process.port) as s:
+        client.get(s, '/100k.bin')
+        return client.segments_received(s), ''
 
 
 @measure('bytes')
