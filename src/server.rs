@@ -1,12 +1,15 @@
 //! Servers: where they listen, how they are steered, and the tasks they consist of.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use smol::LocalExecutor;
-use smol::future::{FutureExt, yield_now};
+use smol::future::FutureExt;
 
 use crate::accept::{Gate, Listener, all_gone, next, open};
 use crate::exchange::{Access, converse};
@@ -319,12 +322,16 @@ impl Server {
         // The executor's own run() is made for threads that share their work, which costs more.
         let connections = async {
             loop {
-                for _ in 0..ROUND {
-                    if !tasks.try_tick() {
-                        tasks.tick().await;
+                // Kept while it waits: to say that nobody does, and that somebody does again, costs.
+                let mut wait = pin!(tasks.tick());
+                poll_fn(|cx| {
+                    if (0..ROUND).all(|_| tasks.try_tick()) {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
-                }
-                yield_now().await;
+                    wait.as_mut().poll(cx)
+                })
+                .await;
             }
         };
         Box::pin(server.or(connections)).await
