@@ -46,12 +46,11 @@ impl Request {
     ) -> Result<Box<Self>> {
         let room = over.as_mut().map(|over| over.head.take_room()).unwrap_or_default();
         let head = head::parse(bytes, search, most_fields, room)?;
-        let raw = head.target.path.bytes(&head.bytes);
         let mut path = uri::Path::default();
-        let (text, odd_path) = match uri::is_normal(raw) {
+        let (text, odd_path) = match head.target.is_normal {
             true => (None, None),
             false => {
-                path = uri::path(raw)?;
+                path = uri::path(head.target.path.bytes(&head.bytes))?;
                 texts(std::mem::take(&mut path.bytes))
             }
         };

@@ -191,19 +191,24 @@ fn fields<'a>(
     Ok(Some((traces, seen)))
 }
 
+/// What is before the first space of a request line, between that and the last, which has to be in its
+/// place, and from there on.
+fn words(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (words, version) = line.split_at_checked(line.len().checked_sub(" HTTP/1.1".len())?)?;
+    let space = words.iter().position(|&b| b == b' ')?;
+    Some((words.get(..space)?, words.get(space + 1..)?, version))
+}
+
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], u8)> {
     const BAD: Error = Error::Malformed("request line");
-    let mut words = line.split(|&b| b == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
+    let Some((method, target, version)) = words(line) else {
         return Err(BAD);
     };
     if !is_token(method) {
         return Err(BAD);
     }
     match version {
-        [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] => {
+        [b' ', b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] => {
             if *major != b'1' {
                 return Err(Error::Status(Status::HTTP_VERSION_NOT_SUPPORTED, "HTTP version"));
             }

@@ -48,34 +48,65 @@ impl Span {
     }
 }
 
-/// A set of ASCII characters: a bit for each byte there is, since it is asked for every byte of every name.
-pub(crate) struct Set([u32; 8]);
+/// What a byte of a head may be a part of, a bit for each: that is asked for every one of them.
+pub(crate) mod class {
+    /// Tokens, of which methods and field names are made (RFC 9110, 5.6.2).
+    pub(crate) const TOKEN: u8 = 1;
+    /// The name of a host: unreserved, pct-encoded and sub-delims of RFC 3986.
+    pub(crate) const HOST: u8 = 2;
+    /// Nothing that a request target has. A fragment is never sent; visible ASCII is what browsers send,
+    /// some of it beyond RFC 3986.
+    pub(crate) const NO_TARGET: u8 = 4;
+    /// What begins an escape in a path.
+    pub(crate) const ESCAPE: u8 = 8;
+    /// A slash.
+    pub(crate) const SLASH: u8 = 16;
+    /// What no segment of a path begins with that is as it should be.
+    pub(crate) const BEHIND_SLASH: u8 = SLASH << 1;
 
-impl Set {
-    /// Letters and digits, and those of `others`.
-    pub(crate) const fn alphanumeric_or(others: &[u8]) -> Set {
-        let (mut bits, mut i) = ([0_u32; 8], 0);
-        while i < 128 + others.len() {
+    static CLASSES: [u8; 256] = table();
+
+    const fn table() -> [u8; 256] {
+        let (mut table, mut i) = ([0; 256], 0);
+        while i < 256 {
             #[allow(clippy::indexing_slicing, reason = "at compile time")]
-            let b = if i < 128 { i as u8 } else { others[i - 128] };
-            if i >= 128 || b.is_ascii_alphanumeric() {
-                #[allow(clippy::indexing_slicing, reason = "at compile time")]
-                (bits[b as usize / 32] |= 1 << (b % 32));
-            }
+            (table[i] = of_byte(i as u8));
             i += 1;
         }
-        Set(bits)
+        table
     }
 
-    pub(crate) fn has(&self, b: u8) -> bool {
-        self.0.get(usize::from(b / 32)).is_some_and(|bits| bits >> (b % 32) & 1 == 1)
+    const fn of_byte(b: u8) -> u8 {
+        let name = b.is_ascii_alphanumeric();
+        let token = name || has(b"!#$%&'*+-.^_`|~", b);
+        let host = name || has(b"-._~%!$&'()*+,;=", b);
+        (if token { TOKEN } else { 0 })
+            | if host { HOST } else { 0 }
+            | if b.is_ascii_graphic() && b != b'#' { 0 } else { NO_TARGET }
+            | match b {
+                b'%' => ESCAPE,
+                b'/' => SLASH | BEHIND_SLASH,
+                b'.' => BEHIND_SLASH,
+                _ => 0,
+            }
+    }
+
+    const fn has(bytes: &[u8], b: u8) -> bool {
+        match bytes {
+            [first, rest @ ..] => *first == b || has(rest, b),
+            [] => false,
+        }
+    }
+
+    /// Those of `b`.
+    pub(crate) fn of(b: u8) -> u8 {
+        CLASSES.get(usize::from(b)).copied().unwrap_or(0)
     }
 }
 
-/// A character of a token (RFC 9110, 5.6.2), of which methods and field names are made.
+/// A character of a token (RFC 9110, 5.6.2).
 pub(crate) fn is_tchar(b: u8) -> bool {
-    static TCHARS: Set = Set::alphanumeric_or(b"!#$%&'*+-.^_`|~");
-    TCHARS.has(b)
+    class::of(b) & class::TOKEN != 0
 }
 
 /// Whether `bytes` are a token.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Set, Span};
+use super::{Span, class};
 use crate::{Error, Result};
 
 /// The parts of a request target.
@@ -14,6 +14,20 @@ pub(crate) struct Target {
     pub(crate) path: Span,
     /// What follows the `?`, still encoded.
     pub(crate) query: Span,
+    /// The path is what [`path`] would make of it: nothing is encoded in it, and no segment is empty or
+    /// begins with a dot.
+    pub(crate) is_normal: bool,
+}
+
+/// The classes of all bytes of a text, but [`class::BEHIND_SLASH`] only of those that are behind a slash.
+fn classes(text: &[u8]) -> u8 {
+    let (mut all, mut before) = (0, 0);
+    for &b in text {
+        let class = class::of(b);
+        all |= class & (!class::BEHIND_SLASH | (before & class::SLASH) << 1);
+        before = class;
+    }
+    all
 }
 
 const BAD: Error = Error::Malformed("request target");
@@ -21,8 +35,7 @@ const BAD: Error = Error::Malformed("request target");
 /// Takes apart the target that lies at `span` of `buf`.
 pub(crate) fn target(buf: &[u8], span: Span, method: &[u8]) -> Result<Target> {
     let text = span.bytes(buf);
-    // A fragment is never sent; visible ASCII is what browsers send, some of it beyond RFC 3986.
-    if text.is_empty() || !text.iter().all(|&b| b.is_ascii_graphic() && b != b'#') {
+    if text.is_empty() || classes(text) & class::NO_TARGET != 0 {
         return Err(BAD);
     }
     if method == b"CONNECT" {
@@ -33,45 +46,39 @@ pub(crate) fn target(buf: &[u8], span: Span, method: &[u8]) -> Result<Target> {
         let target = Target { path, ..Target::default() };
         return if method == b"OPTIONS" { Ok(target) } else { Err(BAD) };
     }
-    if text.starts_with(b"/") {
-        return Ok(split_query(buf, text, None));
+    let (mut authority, mut rest) = (None, text);
+    if !text.starts_with(b"/") {
+        let absolute = ["http://", "https://"].iter().find_map(|scheme| {
+            let (head, rest) = text.split_at_checked(scheme.len())?;
+            head.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+        });
+        let absolute = absolute.ok_or(BAD)?;
+        let end = absolute.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(absolute.len());
+        let (host, path) = absolute.split_at(end);
+        if host.is_empty() || !is_host(host) {
+            return Err(BAD);
+        }
+        (authority, rest) = (Some(Span::of(buf, host)), path);
     }
-    let rest = ["http://", "https://"].iter().find_map(|scheme| {
-        let (head, rest) = text.split_at_checked(scheme.len())?;
-        head.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
-    });
-    let rest = rest.ok_or(BAD)?;
-    let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
-    let (authority, rest) = rest.split_at(end);
-    if authority.is_empty() || !is_host(authority) {
-        return Err(BAD);
-    }
-    Ok(split_query(buf, rest, Some(Span::of(buf, authority))))
-}
-
-fn split_query(buf: &[u8], rest: &[u8], authority: Option<Span>) -> Target {
     let (path, query) = match rest.iter().position(|&b| b == b'?') {
-        Some(at) => (rest.get(..at), rest.get(at + 1..)),
-        None => (Some(rest), None),
+        Some(at) => (rest.get(..at).unwrap_or(&[]), rest.get(at + 1..)),
+        None => (rest, None),
     };
-    let span = |part: Option<&[u8]>| part.map(|p| Span::of(buf, p)).unwrap_or_default();
-    Target { authority, path: span(path), query: span(query) }
+    let odd = class::ESCAPE | class::BEHIND_SLASH;
+    let is_normal = path.starts_with(b"/") && classes(path) & odd == 0;
+    let query = query.map(|query| Span::of(buf, query)).unwrap_or_default();
+    Ok(Target { authority, path: Span::of(buf, path), query, is_normal })
 }
 
 /// Whether `value` is a host with an optional port (RFC 9110, 7.2). It may be empty.
 pub(crate) fn is_host(value: &[u8]) -> bool {
-    // unreserved, pct-encoded and sub-delims of RFC 3986
-    static LEGAL: Set = Set::alphanumeric_or(b"-._~%!$&'()*+,;=");
     let Some(address) = value.strip_prefix(b"[") else {
-        let mut in_port = false;
-        return value.iter().all(|&b| match b {
-            _ if in_port => b.is_ascii_digit(),
-            b':' => {
-                in_port = true;
-                true
-            }
-            _ => LEGAL.has(b),
-        });
+        let end = value.iter().position(|&b| class::of(b) & class::HOST == 0);
+        let port = value.get(end.unwrap_or(value.len())..).unwrap_or(&[]);
+        return match port {
+            [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+            port => port.is_empty(),
+        };
     };
     let Some(end) = address.iter().position(|&b| b == b']') else {
         return false;
@@ -143,18 +150,6 @@ pub(crate) fn path(raw: &[u8]) -> Result<Path> {
         path.bytes.push(b'/');
     }
     Ok(path)
-}
-
-/// Whether a path is what [`path`] would make of it: nothing is encoded in it, and no segment is empty or
-/// begins with a dot.
-pub(crate) fn is_normal(raw: &[u8]) -> bool {
-    let mut before = 0;
-    raw.first() == Some(&b'/')
-        && raw.iter().all(|&b| {
-            let odd = b == b'%' || before == b'/' && matches!(b, b'/' | b'.');
-            before = b;
-            !odd
-        })
 }
 
 /// The byte that two hexadecimal digits stand for, and what follows them.
@@ -325,9 +320,20 @@ mod tests {
         }
 
         #[test]
-        fn what_is_normal_stays_as_it_is(raw in "(/|\\.|%2[eEfF]|a|\\\\){0,9}") {
-            if is_normal(raw.as_bytes()) {
-                let bytes = raw.clone().into_bytes();
+        fn what_is_normal_stays_as_it_is(
+            raw in "/(/|\\.|%2[eEfF]|a|\\\\){0,9}",
+            query in "(\\?[/.%a?]{0,5})?",
+            host in "(http://h)?",
+        ) {
+            let text = format!("{host}{raw}{query}");
+            let target = target(text.as_bytes(), Span::new(0, text.len()), b"GET").unwrap();
+            let bytes = target.path.bytes(text.as_bytes());
+            prop_assert_eq!(bytes, raw.as_bytes());
+            prop_assert_eq!(target.query.text(text.as_bytes()), query.strip_prefix('?').unwrap_or(""));
+            let odd = raw.contains('%') || raw.contains("//") || raw.contains("/.");
+            prop_assert_eq!(target.is_normal, !odd);
+            if target.is_normal {
+                let bytes = bytes.to_vec();
                 prop_assert_eq!(path(raw.as_bytes()).unwrap(), Path { bytes, ..Path::default() });
             }
         }
