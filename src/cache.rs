@@ -17,6 +17,7 @@ use std::rc::Rc;
 use crate::fields::Fields;
 use crate::io::buffer;
 use crate::io::file;
+use crate::kept::Kept;
 use crate::wire::coding::Codings;
 use crate::wire::date;
 
@@ -55,7 +56,7 @@ pub(crate) struct Held {
     modified: OnceCell<Box<str>>,
     /// The fields of a response that has all of it as it is, and none but these.
     pub(crate) fields: OnceCell<Rc<Fields>>,
-    content: OnceCell<Rc<[u8]>>,
+    kept: RefCell<Option<Rc<Kept>>>,
 }
 
 impl Held {
@@ -73,7 +74,7 @@ impl Held {
             etag: OnceCell::new(),
             modified: OnceCell::new(),
             fields: OnceCell::new(),
-            content: OnceCell::new(),
+            kept: RefCell::default(),
         }
     }
 
@@ -119,14 +120,23 @@ impl Held {
         let changed = self.meta.mtime().max(self.meta.ctime());
         let settled = || u64::try_from(changed).is_ok_and(|time| time + SETTLED < now());
         self.again.get()
-            && self.content.get().is_none()
+            && self.kept.borrow().is_none()
             && (1..=most.min(buffer::SIZE) as u64).contains(&size)
             && settled()
     }
 
     /// All of its bytes, if they are kept.
-    pub(crate) fn content(&self) -> Option<&Rc<[u8]>> {
-        self.content.get()
+    pub(crate) fn kept(&self) -> Option<Rc<Kept>> {
+        self.kept.borrow().clone()
+    }
+
+    pub(crate) fn keep(&self, kept: Kept) {
+        self.kept.replace(Some(kept.into()));
+    }
+
+    /// How many bytes of it are kept.
+    fn weight(&self) -> usize {
+        self.kept.borrow().as_ref().map_or(0, |kept| kept.content().len())
     }
 }
 
@@ -137,6 +147,30 @@ fn same(a: &Metadata, b: &Metadata) -> bool {
         (it.dev(), it.ino(), it.len(), it.mode(), changed, modified)
     };
     facts(a) == facts(b)
+}
+
+/// Where a file is: what [`Path::join`] makes of the two, which nobody does for as long as it is not needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At<'a> {
+    pub(crate) root: &'a Path,
+    pub(crate) below: &'a Path,
+}
+
+impl<'a> At<'a> {
+    pub(crate) fn of(path: &'a Path) -> At<'a> {
+        At { root: Path::new(""), below: path }
+    }
+
+    pub(crate) fn path(self) -> PathBuf {
+        self.root.join(self.below)
+    }
+
+    /// Whether `path` is that, where what is below does not begin with a slash, or the root is nothing.
+    fn is(self, path: &Path) -> bool {
+        let [path, root, below] = [path, self.root, self.below].map(|it| it.as_os_str().as_bytes());
+        let slash = if matches!(root.last(), None | Some(b'/')) { &b""[..] } else { b"/" };
+        path.strip_prefix(root).and_then(|rest| rest.strip_prefix(slash)) == Some(below)
+    }
 }
 
 /// The files that are kept.
@@ -154,15 +188,13 @@ impl Cache {
     /// others what is said and what is read have to be of the same moment.
     pub(crate) fn find(
         &self,
-        path: &Path,
+        path: At<'_>,
         confined: bool,
         believed: bool,
         now: u32,
     ) -> Option<Rc<Held>> {
-        let path = path.as_os_str().as_bytes();
-        let is = |held: &&Rc<Held>| held.path.as_os_str().as_bytes() == path;
-        let held = self.held.borrow().iter().find(is)?.clone();
-        let whole = held.content.get().is_some() && (held.confined || !confined);
+        let held = self.held.borrow().iter().find(|held| path.is(&held.path))?.clone();
+        let whole = held.kept.borrow().is_some() && (held.confined || !confined);
         let fresh = believed && whole && held.checked.get() == now;
         if !fresh {
             // That the way to it leads through no other link than before cannot be seen from it.
@@ -223,15 +255,13 @@ impl Cache {
         if !all.iter().any(|it| Rc::ptr_eq(it, held)) {
             return Ok(());
         }
-        let taken = |all: &[Rc<Held>]| -> usize {
-            all.iter().filter_map(|it| it.content.get()).map(|bytes| bytes.len()).sum()
-        };
+        let taken = |all: &[Rc<Held>]| -> usize { all.iter().map(|it| it.weight()).sum() };
         while taken(&all) + size > most {
-            let full = all.iter().enumerate().filter(|(_, it)| it.content.get().is_some());
+            let full = all.iter().enumerate().filter(|(_, it)| it.weight() > 0);
             let Some((oldest, _)) = full.min_by_key(|(_, it)| it.used.get()) else { break };
             all.remove(oldest);
         }
-        let _ = held.content.set(bytes.into());
+        held.keep(Kept::new(bytes));
         Ok(())
     }
 
@@ -291,6 +321,23 @@ mod tests {
     }
 
     #[test]
+    fn places_are_known_as_they_are_joined() {
+        let names = ["a", "b", "aa", "a/b", "b/a", "a.gz"].map(Path::new);
+        for root in ["/www", "/www/", "/", "", "w", "/a", "/www/a"].map(Path::new) {
+            for below in names {
+                let at = At { root, below };
+                assert!(at.is(&at.path()) && at.path() == root.join(below), "{at:?}");
+                assert!(At::of(&at.path()).is(&at.path()));
+                for other in names.iter().filter(|other| **other != below) {
+                    assert!(!at.is(&root.join(other)), "{at:?} {other:?}");
+                }
+            }
+            assert!(At::of(root).is(root) && At::of(root).path() == root);
+        }
+        assert!(!At { root: Path::new("/w"), below: Path::new("a") }.is(Path::new("/wa")));
+    }
+
+    #[test]
     fn who_is_believed_is_looked_at_once_a_tick() {
         let dir = Dir::new("believed");
         let path = dir.file("a", b"one");
@@ -302,17 +349,20 @@ mod tests {
         };
         block_on(cache.fill(&keep(5), 100)).unwrap();
         std::fs::write(&path, b"three").unwrap();
-        assert!(cache.find(&path, false, true, 5).is_some());
-        assert!(cache.find(&path, false, true, 6).is_none());
+        assert!(cache.find(At::of(&path), false, true, 5).is_some());
+        assert!(cache.find(At::of(&path), false, true, 6).is_none());
         let it = keep(6);
         block_on(cache.fill(&it, 100)).unwrap();
-        assert!(cache.find(&path, false, false, 6).is_some());
+        assert!(cache.find(At::of(&path), false, false, 6).is_some());
         std::fs::write(&path, b"four").unwrap();
-        assert!(cache.find(&path, false, false, 6).is_none(), "and otherwise every time");
+        assert!(cache.find(At::of(&path), false, false, 6).is_none(), "and otherwise every time");
         keep(6);
-        assert!(cache.find(&path, false, true, 6).is_some());
+        assert!(cache.find(At::of(&path), false, true, 6).is_some());
         std::fs::write(&path, b"fourteen").unwrap();
-        assert!(cache.find(&path, false, true, 6).is_none(), "and whose bytes are not kept");
+        assert!(
+            cache.find(At::of(&path), false, true, 6).is_none(),
+            "and whose bytes are not kept"
+        );
     }
 
     #[test]
@@ -324,9 +374,9 @@ mod tests {
         cache.keep(&it, 5);
         block_on(cache.fill(&it, 100)).unwrap();
         for now in 5..5 + LONGEST {
-            assert!(cache.find(&path, false, true, now).is_some(), "{now}");
+            assert!(cache.find(At::of(&path), false, true, now).is_some(), "{now}");
         }
-        assert!(cache.find(&path, false, true, 5 + LONGEST).is_none());
+        assert!(cache.find(At::of(&path), false, true, 5 + LONGEST).is_none());
     }
 
     #[test]
@@ -345,9 +395,9 @@ mod tests {
             let path = dir.file("a", b"one");
             let cache = Cache::default();
             cache.keep(&held(&path, false), 1);
-            assert!(cache.find(&path, false, true, 2).is_some());
+            assert!(cache.find(At::of(&path), false, true, 2).is_some());
             change(&path);
-            assert!(cache.find(&path, false, true, 3).is_none());
+            assert!(cache.find(At::of(&path), false, true, 3).is_none());
         }
     }
 
@@ -357,12 +407,15 @@ mod tests {
         let path = dir.file("a", b"one");
         let cache = Cache::default();
         cache.keep(&held(&path, false), 1);
-        assert!(cache.find(&path, true, true, 1).is_none(), "nobody has looked whether it is");
+        assert!(
+            cache.find(At::of(&path), true, true, 1).is_none(),
+            "nobody has looked whether it is"
+        );
         let it = held(&path, true);
         cache.keep(&it, 1);
         block_on(cache.fill(&it, 100)).unwrap();
-        assert!(cache.find(&path, true, true, 1).is_some());
-        assert!(cache.find(&path, true, true, 2).is_none(), "a tick later");
+        assert!(cache.find(At::of(&path), true, true, 1).is_some());
+        assert!(cache.find(At::of(&path), true, true, 2).is_none(), "a tick later");
     }
 
     #[test]
@@ -374,10 +427,10 @@ mod tests {
             cache.keep(&held(path, false), now as u32);
         }
         let now = paths.len() as u32;
-        let found = |path: &PathBuf| cache.find(path, false, true, now).is_some();
+        let found = |path: &PathBuf| cache.find(At::of(path), false, true, now).is_some();
         assert_eq!(paths.iter().map(found).filter(|it| *it).count(), MOST);
         assert!(!found(&paths[0]) && !found(&paths[1]), "those not used for longest went");
-        assert!(cache.find(&paths[5], false, true, now + 1).is_some());
+        assert!(cache.find(At::of(&paths[5]), false, true, now + 1).is_some());
         cache.age(now + 2);
         assert!(!found(&paths[6]) && cache.held.borrow().len() == 1);
         cache.clear();
@@ -392,18 +445,17 @@ mod tests {
             let it = held(path, false);
             cache.keep(&it, 1);
             assert!(!it.is_worth_keeping(most, later), "nobody has asked again");
-            cache.find(path, false, true, 1).unwrap();
+            cache.find(At::of(path), false, true, 1).unwrap();
             if it.is_worth_keeping(most, later) {
                 block_on(cache.fill(&it, most)).unwrap();
-                assert!(it.content().is_some() && !it.is_worth_keeping(most, later));
+                assert!(it.kept().is_some() && !it.is_worth_keeping(most, later));
             }
-            it.content().map(|bytes| bytes.to_vec())
+            it.kept().map(|kept| kept.content().to_vec())
         };
         assert_eq!(fill(&dir.file("a", b"some"), 100).as_deref(), Some(&b"some"[..]));
         assert_eq!(fill(&dir.file("b", &[7; 60]), 100), Some(vec![7; 60]));
         assert_eq!(fill(&dir.file("c", &[8; 60]), 100), Some(vec![8; 60]));
-        let kept: usize =
-            cache.held.borrow().iter().filter_map(|it| it.content()).map(|b| b.len()).sum();
+        let kept: usize = cache.held.borrow().iter().map(|it| it.weight()).sum();
         assert!((60..=100).contains(&kept), "{kept}");
         assert_eq!(fill(&dir.file("d", &[9; 101]), 100), None);
         assert_eq!(fill(&dir.file("e", b""), 100), None);
@@ -412,7 +464,7 @@ mod tests {
         let fresh = dir.file("g", b"just now");
         let it = held(&fresh, false);
         cache.keep(&it, 1);
-        cache.find(&fresh, false, true, 1).unwrap();
+        cache.find(At::of(&fresh), false, true, 1).unwrap();
         assert!(it.is_worth_keeping(100, later));
         assert!(!it.is_worth_keeping(100, || later() - SETTLED));
         // A time that somebody has set says nothing.
@@ -420,7 +472,7 @@ mod tests {
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let it = held(&fresh, false);
         cache.keep(&it, 1);
-        cache.find(&fresh, false, true, 1);
+        cache.find(At::of(&fresh), false, true, 1);
         assert!(!it.is_worth_keeping(100, || later() - SETTLED));
     }
 
@@ -431,9 +483,9 @@ mod tests {
         let cache = Cache::default();
         let it = held(&path, false);
         cache.keep(&it, 1);
-        cache.find(&path, false, true, 1).unwrap();
+        cache.find(At::of(&path), false, true, 1).unwrap();
         std::fs::write(&path, b"same").unwrap();
         block_on(cache.fill(&it, 100)).unwrap();
-        assert!(it.content().is_none());
+        assert!(it.kept().is_none());
     }
 }

@@ -4,10 +4,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::rc::Rc;
 
-use crate::cache::Held;
-use crate::find::{OpenFile, Representation, Transfer, is_only_form, open, represent};
+use crate::cache::{At, Held};
+use crate::find::{OpenFile, Representation, Transfer, open, represent};
 use crate::io::sys;
 use crate::wire::condition::{self, Validators, Verdict};
 use crate::wire::range::{self, Part, Ranges};
@@ -60,10 +59,11 @@ impl Connection {
     /// Those of the file system.
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<OpenFile> {
         let path = path.as_ref();
-        match path.is_absolute() {
-            true => open(self, path, true).await,
-            false => open(self, &self.options.docroot.join(path), true).await,
-        }
+        let at = match path.is_absolute() {
+            true => At::of(path),
+            false => At { root: &self.options.docroot, below: path },
+        };
+        open(self, at, true).await
     }
 
     /// Serves a file that is open already, in the same way as [`serve_file`](Self::serve_file).
@@ -97,13 +97,13 @@ impl Connection {
         }
         let slash = path.as_os_str().as_bytes().ends_with(b"/");
         let index = slash.then(|| path.join(&self.options.index));
-        let opened = Box::pin(open(self, index.as_deref().unwrap_or(path), confined)).await;
+        let opened = Box::pin(open(self, At::of(index.as_deref().unwrap_or(path)), confined)).await;
         let error = match opened {
             Ok(file) if slash && file.is_dir() => io::ErrorKind::PermissionDenied.into(),
             Ok(file) => return self.serve_opened(req, file, confined).await,
             // A directory without an index is there, but not to be looked into.
             Err(e) if slash && e.kind() == io::ErrorKind::NotFound => {
-                match Box::pin(open(self, path, confined)).await {
+                match Box::pin(open(self, At::of(path), confined)).await {
                     Ok(_) => io::ErrorKind::PermissionDenied.into(),
                     Err(_) => e,
                 }
@@ -114,24 +114,10 @@ impl Connection {
     }
 
     async fn serve_opened(&mut self, req: &Request, file: OpenFile, confined: bool) -> Result {
-        if let Some(content) = self.at_hand(req, &file) {
-            return self.write(&content, true).await;
+        if let Some(kept) = self.at_hand(req, &file) {
+            return self.send_kept(&file.held, kept).await;
         }
         Box::pin(self.serve_looked_at(req, file, confined)).await
-    }
-
-    /// The bytes of a small file that has just been served in the same way, with the fields that it
-    /// had then.
-    fn at_hand(&mut self, req: &Request, file: &OpenFile) -> Option<Rc<[u8]>> {
-        let (content, fields) = (file.held.content()?, file.held.fields.get()?);
-        let is_bare = self.response.status == Status::OK && self.response.is_bare();
-        let is_whole = is_bare && !file.is_packed() && req.is_unconditional();
-        if !is_whole || !is_only_form(self, req, file) {
-            return None;
-        }
-        self.response.set_fields(fields);
-        self.response.set_length(content.len() as u64);
-        Some(content.clone())
     }
 
     async fn serve_looked_at(&mut self, req: &Request, file: OpenFile, confined: bool) -> Result {
@@ -182,7 +168,7 @@ impl Connection {
                 if held.is_worth_keeping(most, || self.shared.now()) {
                     Box::pin(self.shared.cache.fill(&it.opened.held, most)).await?;
                 }
-                let is_usual = is_bare && it.coding.is_none() && held.content().is_some();
+                let is_usual = is_bare && it.coding.is_none() && held.kept().is_some();
                 if let Some(fields) = self.response.fields_set().filter(|_| is_usual) {
                     held.fields.get_or_init(|| fields.clone());
                 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::cache::Held;
+use crate::cache::{At, Held};
 use crate::io::file;
 use crate::wire::coding::{Accepted, Coding};
 use crate::wire::mime::{self, Kind};
@@ -150,7 +150,7 @@ pub(crate) async fn represent(
             continue;
         }
         let path = with_suffix(&opened.held.path, coding);
-        let sibling = match open_plain(con, &path, confined).await {
+        let sibling = match open_plain(con, At::of(&path), confined).await {
             Ok(sibling) => sibling,
             Err(e) => {
                 if e.kind() == io::ErrorKind::NotFound && con.options.file_cache > 0 {
@@ -206,20 +206,24 @@ fn regular(opened: OpenFile) -> io::Result<OpenFile> {
 
 /// Opens a regular file of a handler's.
 pub(crate) async fn open_regular(con: &Connection, path: &Path) -> io::Result<OpenFile> {
-    regular(open_plain(con, path, false).await?)
+    regular(open_plain(con, At::of(path), false).await?)
 }
 
 /// Opens what is at `path`, or the `.gz` of it where that is all there is and can be inflated. If
 /// `confined`, the option about symbolic links applies.
-pub(crate) async fn open(con: &Connection, path: &Path, confined: bool) -> io::Result<OpenFile> {
+pub(crate) async fn open(con: &Connection, path: At<'_>, confined: bool) -> io::Result<OpenFile> {
     let confined = confined && con.options.no_symlinks;
     let missing = match open_plain(con, path, confined).await {
         Err(e) if e.kind() == io::ErrorKind::NotFound => e,
         done => return done,
     };
     #[cfg(feature = "gzip")]
-    if con.options.gzip && !mime::kind(path.as_os_str().as_bytes()).packed {
-        match open_plain(con, &with_suffix(path, Coding::Gzip), confined).await {
+    if con.options.gzip {
+        let path = path.path();
+        if mime::kind(path.as_os_str().as_bytes()).packed {
+            return Err(missing);
+        }
+        match open_plain(con, At::of(&with_suffix(&path, Coding::Gzip)), confined).await {
             Ok(opened) if opened.is_file() => {
                 return Ok(OpenFile { packed: true, ..opened });
             }
@@ -230,12 +234,12 @@ pub(crate) async fn open(con: &Connection, path: &Path, confined: bool) -> io::R
     Err(missing)
 }
 
-async fn open_plain(con: &Connection, path: &Path, confined: bool) -> io::Result<OpenFile> {
+async fn open_plain(con: &Connection, path: At<'_>, confined: bool) -> io::Result<OpenFile> {
     let (cache, now) = (&con.shared.cache, con.shared.clock.beats());
     if let Some(held) = cache.find(path, confined, con.options.file_cache > 0, now) {
         return Ok(held.into());
     }
-    Box::pin(open_anew(con, path.to_owned(), confined)).await
+    Box::pin(open_anew(con, path.path(), confined)).await
 }
 
 async fn open_anew(con: &Connection, path: PathBuf, confined: bool) -> io::Result<OpenFile> {
@@ -250,7 +254,7 @@ async fn open_anew(con: &Connection, path: PathBuf, confined: bool) -> io::Resul
     }
     let held = Rc::new(Held::new(path, file, meta, confined));
     // What was found by options that count no more is no proof for those that do.
-    if Rc::ptr_eq(&con.options, &con.shared.options()) {
+    if con.shared.is_current(&con.options) {
         con.shared.cache.keep(&held, con.shared.clock.beats());
     }
     Ok(held.into())

@@ -59,6 +59,7 @@ mod frame;
 #[cfg(feature = "gzip")]
 mod gzip;
 mod io;
+mod kept;
 mod link;
 mod options;
 mod rare;

@@ -134,6 +134,18 @@ impl Response {
         self.fields.is_none()
     }
 
+    /// Whether nothing is known of it yet by which its head would differ from most, but for its fields.
+    pub(crate) fn is_usual(&self) -> bool {
+        !self.head_only && !self.http10 && !self.head_sent && self.reason.get().is_none()
+    }
+
+    /// All of it leaves at once, as somebody else has put it together.
+    pub(crate) fn set_over(&mut self) {
+        self.head_sent = true;
+        self.ended = true;
+        self.framing = Framing::Length(0);
+    }
+
     /// The fields that were set.
     pub(crate) fn fields_set(&self) -> Option<&Rc<Fields>> {
         self.fields.as_ref()

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::io::IoSlice;
 
+use crate::cache::Held;
 use crate::io::buffer;
+use crate::kept::Kept;
 use crate::response::Circumstances;
 use crate::{Connection, Error, Result, Status};
 
@@ -281,12 +283,19 @@ impl Connection {
     }
 
     /// Writes the head if it is due, what has been gathered, and `data`, in one go.
-    pub(crate) async fn write(&mut self, data: &[u8], last: bool) -> Result {
-        self.write_before(data, last, false).await
+    pub(crate) fn write(&mut self, data: &[u8], last: bool) -> impl Future<Output = Result> {
+        self.write_before(data, last, false, None)
     }
 
-    /// Likewise; with `more`, what follows at once may share its packets.
-    pub(crate) async fn write_before(&mut self, data: &[u8], last: bool, more: bool) -> Result {
+    /// Likewise; with `more`, what follows at once may share its packets. Where it is all there is to a
+    /// response, that can be kept with a file.
+    pub(crate) async fn write_before(
+        &mut self,
+        data: &[u8],
+        last: bool,
+        more: bool,
+        to_keep: Option<&Held>,
+    ) -> Result {
         if self.response.ended {
             return if data.is_empty() { Ok(()) } else { Err(Error::HeadSent) };
         }
@@ -301,6 +310,9 @@ impl Connection {
         #[cfg(feature = "gzip")]
         if self.deflater.is_some() {
             return Box::pin(self.write_deflated(&head, data, last)).await;
+        }
+        if let Some(held) = to_keep {
+            held.keep(Kept::behind(&head, data, self.shared.clock.beats()));
         }
         let secs = self.options.write_timeout;
         let frame = self.response.frame(len, last);
@@ -329,13 +341,7 @@ impl Connection {
         #[cfg(not(feature = "gzip"))]
         let coded = false;
         let can_stay = self.response.begin(length, coded);
-        let must_close = self.response.closes
-            || self.shared.is_draining()
-            || self.shared.is_crowded()
-            || self.gate.is_closed()
-            || self.awaits_continue && self.received.raw().is_empty()
-            || length.is_some() && self.leaves_too_much();
-        self.keep_alive &= can_stay && !must_close;
+        self.keep_alive &= can_stay && !self.must_close(length);
         let (start, options) = (self.shared.start(), &self.options);
         let it = Circumstances {
             start: &start,
@@ -345,6 +351,16 @@ impl Connection {
         };
         let behind = length.filter(|&length| length <= SMALL).unwrap_or(0);
         self.response.head(head, &it, behind as usize);
+    }
+
+    /// Whether the connection has to end with a response whose body has that length, if it is known.
+    pub(crate) fn must_close(&self, length: Option<u64>) -> bool {
+        self.response.closes
+            || self.shared.is_draining()
+            || self.shared.is_crowded()
+            || self.gate.is_closed()
+            || self.awaits_continue && self.received.raw().is_empty()
+            || length.is_some() && self.leaves_too_much()
     }
 
     /// Whether a response that is complete leaves more of the request unread than is worth reading.

@@ -95,6 +95,11 @@ impl Shared {
         self.options.borrow().clone()
     }
 
+    /// Whether these are those.
+    pub(crate) fn is_current(&self, options: &Rc<Options>) -> bool {
+        Rc::ptr_eq(&self.options.borrow(), options)
+    }
+
     pub(crate) fn set_options(&self, options: Rc<Options>) {
         self.options.replace(options);
         // What was found in one docroot is no proof for another.

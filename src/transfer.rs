@@ -57,8 +57,8 @@ impl Connection {
             return Ok(());
         }
         // What is said of a file whose bytes are kept is of those, whatever has become of it.
-        if let Some(content) = held.content() {
-            return self.send_pieces(&[stretch(content, part)]).await;
+        if let Some(kept) = held.kept() {
+            return self.send_pieces(&[stretch(kept.content(), part)]).await;
         }
         let file = &held.file;
         let Part { start: mut offset, mut len } = part;
@@ -78,7 +78,7 @@ impl Connection {
             }
             return Ok(());
         }
-        self.write_before(&[], false, true).await?;
+        self.write_before(&[], false, true, None).await?;
         if self.is_deflating() {
             return self.send_read(held, Part { start: offset, len }).await;
         }
@@ -166,8 +166,8 @@ impl Connection {
         if transfer == Transfer::Inflate {
             return self.send_inflated(held).await;
         }
-        if let Some(content) = held.content() {
-            return self.send_pieces(&[content]).await;
+        if let Some(kept) = held.kept() {
+            return self.send_pieces(&[kept.content()]).await;
         }
         let len = held.file.metadata()?.len();
         self.send_read(held, Part { start: 0, len }).await
@@ -189,9 +189,9 @@ impl Connection {
             if (taken, made) != (0, 0) {
                 continue;
             }
-            let read = match held.content() {
-                Some(content) => {
-                    block.append(stretch(content, Part { start: offset, len: u64::MAX }))
+            let read = match held.kept() {
+                Some(kept) => {
+                    block.append(stretch(kept.content(), Part { start: offset, len: u64::MAX }))
                 }
                 None => read_block(&held.file, &mut block, offset, u64::MAX).await?,
             };

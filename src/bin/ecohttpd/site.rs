@@ -1,9 +1,9 @@
 //! What is served where: the configuration as requests see it, and what a path stands for.
 
 use std::borrow::Cow;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -104,10 +104,7 @@ impl Site {
 
     /// Where below the docroot a path of URLs is.
     fn place(&self, path: &[u8]) -> PathBuf {
-        let (root, below) = (self.docroot.as_os_str().as_bytes(), path);
-        let root = root.strip_suffix(b"/").unwrap_or(root);
-        let below = below.strip_prefix(b"/").unwrap_or(below);
-        OsString::from_vec([root, b"/", below].concat()).into()
+        self.docroot.join(below(path))
     }
 
     /// Whether everybody may see `path`.
@@ -163,7 +160,8 @@ impl Site {
         }
         let found = match path.ends_with(b"/") {
             true => Box::pin(self.index(con, path)).await,
-            false => match con.open(self.place(path)).await {
+            // What is kept is found without a path that is put together.
+            false => match con.open(below(path)).await {
                 Ok(file) => self.found(file, path),
                 Err(e) => Err(e),
             },
@@ -202,7 +200,6 @@ impl Site {
 
     /// The index of a directory, or else the directory itself.
     async fn index(&self, con: &Connection, path: &[u8]) -> io::Result<Target> {
-        let dir = self.place(path);
         for name in &self.index {
             let joined = [path, name.as_bytes()].concat();
             if is_below(&joined, self.cgi_prefix.as_bytes()) {
@@ -211,7 +208,7 @@ impl Site {
                     found => return Ok(found),
                 }
             }
-            match con.open(dir.join(name)).await {
+            match con.open(below(&joined)).await {
                 Ok(file) if file.is_file() => {
                     return self.found(file, &joined);
                 }
@@ -219,7 +216,7 @@ impl Site {
                 _ => {}
             }
         }
-        let dir = con.open(dir).await?;
+        let dir = con.open(below(path)).await?;
         match dir.metadata().mode() & 0o004 {
             0 => Ok(Target::Forbidden),
             _ => Ok(Target::Directory(dir.path().to_owned())),
@@ -233,7 +230,7 @@ impl Site {
             if info.is_empty() || self.interpreter(name).is_none() {
                 continue;
             }
-            let file = match con.open(self.place(name)).await {
+            let file = match con.open(below(name)).await {
                 Err(e) if is_missing(&e) => continue,
                 done => done?,
             };
@@ -303,6 +300,12 @@ impl Site {
     }
 }
 
+/// What a path of URLs is, counted from the docroot; never one that counts from the root.
+fn below(path: &[u8]) -> &Path {
+    let slashes = path.iter().take_while(|&&b| b == b'/').count();
+    Path::new(OsStr::from_bytes(path.get(slashes..).unwrap_or(&[])))
+}
+
 /// Looks at a program that files are to be run by.
 pub(crate) fn check_interpreter(path: &Path) -> Result<(), Cow<'static, str>> {
     match std::fs::metadata(path) {
@@ -344,6 +347,10 @@ mod tests {
         assert!(is_below(b"/cgi-bin", b"/cgi-bin") && is_below(b"/cgi-bin/x", b"/cgi-bin"));
         assert!(!is_below(b"/cgi-bin2", b"/cgi-bin") && !is_below(b"/x/cgi-bin", b"/cgi-bin"));
         assert!(is_below(b"/x", b"") && is_below(b"/", b""));
+        for (path, inside) in [("/", ""), ("/a/b", "a/b"), ("//etc/passwd", "etc/passwd"), ("", "")]
+        {
+            assert_eq!(below(path.as_bytes()), Path::new(inside));
+        }
         assert_eq!(ends(b"/a/b/c", 1).collect::<Vec<_>>(), [2, 4, 6]);
         assert_eq!(ends(b"/cgi-bin/luci/", 9).collect::<Vec<_>>(), [13, 14]);
         assert_eq!(ends(b"/cgi-bin", 9).collect::<Vec<_>>(), [0; 0]);
