@@ -43,6 +43,7 @@ pub(crate) fn list(value: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Whether one of the list's members is `token`, case aside.
+#[cfg(any(feature = "gzip", test))]
 pub(crate) fn has_token(value: &str, token: &str) -> bool {
     list(value).any(|member| member.eq_ignore_ascii_case(token))
 }

@@ -248,8 +248,10 @@ impl Seen {
             }
         } else if is("connection") {
             let value = std::str::from_utf8(value).unwrap_or("");
-            self.close |= field::has_token(value, "close");
-            self.keep_alive |= field::has_token(value, "keep-alive");
+            for option in field::list(value) {
+                self.close |= option.eq_ignore_ascii_case("close");
+                self.keep_alive |= option.eq_ignore_ascii_case("keep-alive");
+            }
         } else if is("expect") {
             if !value.eq_ignore_ascii_case(b"100-continue") {
                 return Err(Error::Status(Status::EXPECTATION_FAILED, "expectation"));
