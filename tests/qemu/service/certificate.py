@@ -97,21 +97,21 @@ class Making(Certificates):
     def test_by_launcher(self):
         self.start()
         self.good()
-        self.assertIn("/etc/uhttpd.crt was made by ecohttpd for openwrt openwrt.lan 192.168.1.1", self.log())
+        self.logged("/etc/uhttpd.crt was made by ecohttpd for openwrt openwrt.lan 192.168.1.1")
         self.assertEqual(self.leftovers(), [])
 
     def test_by_openssl(self):
         self.openssl()
         self.start()
         self.good()
-        self.assertIn("/etc/uhttpd.crt was made by openssl", self.log())
+        self.logged("/etc/uhttpd.crt was made by openssl")
         self.assertEqual(self.leftovers(), [])
 
     def test_by_px5g(self):
         self.px5g()
         self.start()
         self.good()
-        self.assertIn("/etc/uhttpd.crt was made by px5g", self.log())
+        self.logged("/etc/uhttpd.crt was made by px5g")
         self.assertEqual(self.leftovers(), [])
         # Names are last: with anything behind them the one of mbedTLS goes round in a circle.
         self.assertRegex(self.read("/tmp/px5g"), r"-addext extendedKeyUsage=serverAuth"
@@ -127,13 +127,13 @@ class Making(Certificates):
                 px5g = self.read("/usr/sbin/px5g")
                 self.write("/usr/sbin/px5g", px5g.replace("/usr/libexec/openssl", "/usr/bin/openssl"))
                 self.sh("/usr/libexec/ecohttpd-cert look /etc/uhttpd.crt /etc/uhttpd.key")
-                self.assertIn("was made by openssl", self.log().splitlines()[-1])
+                self.logged("was made by openssl", last=True)
                 self.assertIn("DNS:openwrt.lan", self.text())
 
     def test_openssl_fails(self):
         self.write("/usr/bin/openssl", "#!/bin/sh\nexit 1\n", 0o755)
         self.start()
-        self.assertIn("/etc/uhttpd.crt was made by ecohttpd", self.log())
+        self.logged("/etc/uhttpd.crt was made by ecohttpd")
         self.good()
 
     def test_no_tool_at_all(self):
@@ -164,7 +164,7 @@ class Making(Certificates):
             self.sh("rm -f /etc/uhttpd.crt /etc/uhttpd.key")
             self.configure(f"config cert defaults\n\toption days '{days}'\n")
             self.sh("/usr/libexec/ecohttpd-cert look /etc/uhttpd.crt /etc/uhttpd.key")
-            self.assertIn("and 397 days", self.log().splitlines()[-1])
+            self.logged("and 397 days", last=True)
 
     def test_hostile_names(self):
         """What is no name is left out, and is no option or code of any tool."""

@@ -83,7 +83,7 @@ class Configuration(router.Router):
         self.start()
         self.assertNotIn("there is no option", self.log())
         for name in "lua_prefix", "ucode_prefix", "ubus_prefix", "ubus_socket", "ubus_cors":
-            self.assertIn(f"option '{name}' is left out", self.log())
+            self.logged(f"option '{name}' is left out")
         self.assertFalse([line for line in self.options() if re.match("ubus|lua|ucode|no_ubus", line)])
         table = self.read("/usr/lib/ecohttpd/options.sh")
         for name in names:

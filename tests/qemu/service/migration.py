@@ -134,7 +134,7 @@ class Migration(router.Router):
 
     def test_installing_changes_nothing(self):
         self.assertEqual(self.by(), "uhttpd")
-        self.assertIn("ecohttpd-migrate puts ecohttpd in its place", self.log())
+        self.logged("ecohttpd-migrate puts ecohttpd in its place")
         self.assertEqual(self.booting(), {"uhttpd"})
         self.assertFalse(self.pid())
 

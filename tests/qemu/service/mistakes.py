@@ -46,7 +46,7 @@ class Mistakes(router.Router):
                 said = self.service("start")
                 self.assertIn(f"ecohttpd: section 'main': {message}", said)
                 self.assertIn("section 'main': it is not started", said)
-                self.assertIn(message, self.log())
+                self.logged(message)
                 self.assertFalse(self.pid())
 
     def test_all_at_once(self):
@@ -221,8 +221,8 @@ class Mistakes(router.Router):
         self.start()
         self.main("option gzip '2'")
         self.service("restart", expect=1)
-        self.assertIn("section 'main': option 'gzip': '2' is neither 1 nor 0", self.log())
-        self.assertIn("it is not restarted, and goes on as it was", self.log())
+        self.logged("section 'main': option 'gzip': '2' is neither 1 nor 0")
+        self.logged("it is not restarted, and goes on as it was")
 
     def test_restart_beside_mistakes(self):
         """What would not be started anyway is no reason to go on."""

@@ -67,7 +67,7 @@ class Renewal(certificate.Certificates):
         self.service("renew")
         self.wait(lambda: self.served() != before, "the new certificate")
         self.assertEqual(self.pid(), pid)
-        self.assertIn("before the old one ends, /etc/uhttpd.crt was made", self.log())
+        self.logged("before the old one ends, /etc/uhttpd.crt was made")
 
     def test_served_by_another_user(self):
         """Who cannot read the key again is restarted."""
@@ -106,7 +106,7 @@ class Renewal(certificate.Certificates):
         self.ends_in(5000)
         self.assertFalse(self.renewed(LOOK))
         self.assertTrue(self.renewed(LOOK.replace("look", "clock")))
-        self.assertIn("since the clock was wrong, ", self.log())
+        self.logged("since the clock was wrong, ")
 
     def event(self, action):
         return self.renewed(f"ACTION={action}; . /etc/hotplug.d/ntp/50-ecohttpd")

@@ -169,6 +169,11 @@ class Router(unittest.TestCase):
     def log(self):
         return self.read("/tmp/messages") if self.there("/tmp/messages") else ""
 
+    def logged(self, message, last=False):
+        """Waits for it to be in the log, where syslogd puts it after it was said; in the last line, if it is to."""
+        lines = (lambda: self.log().splitlines()[-1:]) if last else (lambda: [self.log()])
+        self.wait(lambda: any(message in line for line in lines()), f"{message!r} in the log")
+
     def pid(self, section="main", service="ecohttpd"):
         try:
             return int(self.read(f"/var/run/procd/{service}/{section}.run/pid"))
