@@ -191,12 +191,13 @@ fn fields<'a>(
     Ok(Some((traces, seen)))
 }
 
-/// What is before the first space of a request line, between that and the last, which has to be in its
-/// place, and from there on.
+/// What is before the one space of a request line, between that and the other, which has to be in its place,
+/// and from there on.
 fn words(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (words, version) = line.split_at_checked(line.len().checked_sub(" HTTP/1.1".len())?)?;
     let space = words.iter().position(|&b| b == b' ')?;
-    Some((words.get(..space)?, words.get(space + 1..)?, version))
+    let (method, target) = (words.get(..space)?, words.get(space + 1..)?);
+    (!target.contains(&b' ')).then_some((method, target, version))
 }
 
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], u8)> {
@@ -323,6 +324,7 @@ mod tests {
             ("G(T / HTTP/1.1", 400),
             ("GET /\0 HTTP/1.1", 400),
             ("GET / HTTP/2.0", 505),
+            ("GET /a b HTTP/2.0", 400),
             ("GET / HTTP/0.9", 505),
             ("CONNECT h:80 HTTP/1.1", 501),
         ] {
@@ -338,6 +340,9 @@ mod tests {
             ("GET / HTTP/1.1\r\nHo", true),
             ("SSH-2.0-OpenSSH_9.2\r\n", false),
             ("GET /\r\nHo", false),
+            ("GET  / HTTP/1.1\r\nHo", false),
+            ("GET /a b HTTP/1.1\r\nHo", false),
+            ("GET / HTTP/1.1 \r\nHo", false),
             ("GET / HTTP/1.1\nHo", false),
         ] {
             assert_eq!(check_line(text.as_bytes()).is_ok(), fine, "{text:?}");
