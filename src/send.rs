@@ -312,7 +312,7 @@ impl Connection {
             return Box::pin(self.write_deflated(&head, data, last)).await;
         }
         if let Some(held) = to_keep {
-            held.keep(Kept::behind(&head, data, self.shared.clock.beats()));
+            held.keep(Kept::behind(&head, data, self.shared.dated(0)));
         }
         let secs = self.options.write_timeout;
         let frame = self.response.frame(len, last);

@@ -16,10 +16,12 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread::sleep;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::{Client, Dir, Driver, LOCAL, Process, Running, pattern, soon};
 use ecohttpd::{Connection, Options, Request, Result, Server, Status};
+
+const REQUEST: &str = "GET /f.bin HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// Leaves files alone until their bytes are kept.
 fn settle() {
@@ -166,7 +168,7 @@ fn the_date_goes_on() {
     let mut client = Client::connect(server.addr);
     let mut last = SystemTime::UNIX_EPOCH;
     let mut seen = 0;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while begun.elapsed() < Duration::from_millis(3300) {
         let r = client.get("/f.txt", "");
         let date = httpdate::parse_http_date(r.header("date").unwrap()).unwrap();
@@ -178,6 +180,30 @@ fn the_date_goes_on() {
         sleep(Duration::from_millis(20));
     }
     assert!((3..=5).contains(&seen), "{seen} dates in 3.3 s");
+}
+
+/// A file that is written makes the Date go on in the middle of a tick, for everybody.
+#[test]
+fn the_date_never_goes_back() {
+    let dir = Dir::new();
+    dir.write("f.bin", pattern(1000));
+    settle();
+    let server = Process::launcher(&["-f", "-p", "127.0.0.1:0", "-h", dir.text()]);
+    let mut client = Client::connect(server.addr);
+    let (mut last, mut early) = (SystemTime::UNIX_EPOCH, 0);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(4200) {
+        for path in ["/f.bin", "/new.txt", "/f.bin"] {
+            let r = client.get(path, "");
+            let date = httpdate::parse_http_date(r.header("date").unwrap()).unwrap();
+            assert!(date >= last, "{path}: {date:?} after {last:?}");
+            early += usize::from(path == "/new.txt" && date > last);
+            last = date;
+        }
+        dir.write("new.txt", "new");
+        sleep(Duration::from_millis(15));
+    }
+    assert!(early > 0, "no file was ever newer than the Date");
 }
 
 #[test]
@@ -230,9 +256,9 @@ fn whoever_reads_slowly_gets_all_of_it() {
     }
     let mut slow = Client::connect(server.addr);
     // More than sockets hold, so that some answer is cut where it is kept.
-    let (count, request) = (2000, "GET /f.bin HTTP/1.1\r\nHost: h\r\n\r\n");
+    let count = 2000;
     let mut asking = slow.stream.try_clone().unwrap();
-    let asks = std::thread::spawn(move || asking.write_all(request.repeat(count).as_bytes()));
+    let asks = std::thread::spawn(move || asking.write_all(REQUEST.repeat(count).as_bytes()));
     // Meanwhile its head is made anew.
     for _ in 0..15 {
         assert_eq!(quick.get("/f.bin", "").body, content);
