@@ -222,10 +222,19 @@ impl Response {
         *self = Response::new(self.head_only, self.http10);
     }
 
+    fn has_no_body(&self) -> bool {
+        self.status.bodiless() || self.status == Status::RESET_CONTENT
+    }
+
+    /// Whether its head is all that is sent, whatever else there is.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.head_only || self.has_no_body()
+    }
+
     /// Decides how the body is framed; whether the connection can be kept with that.
     pub(crate) fn begin(&mut self, length: Option<u64>, coded: bool) -> bool {
         self.framing = match self.length().or(length).filter(|_| !coded) {
-            _ if self.status.bodiless() || self.status == Status::RESET_CONTENT => Framing::None,
+            _ if self.has_no_body() => Framing::None,
             Some(n) => Framing::Length(n),
             None if self.http10 => Framing::Close,
             None => Framing::Chunked,

@@ -78,7 +78,9 @@ impl Connection {
             }
             return Ok(());
         }
-        self.write_before(&[], false, true, None).await?;
+        // What nothing follows would wait for it.
+        let more = !self.response.is_silent();
+        self.write_before(&[], false, more, None).await?;
         if self.is_deflating() {
             return self.send_read(held, Part { start: offset, len }).await;
         }
@@ -131,11 +133,11 @@ impl Connection {
             if n == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
-            self.link.write_part(&mut [IoSlice::new(block.raw())], false, secs).await?;
-            self.response.sent = self.response.sent.saturating_add(n as u64);
-            block.drop_raw(n);
             offset += n as u64;
             left -= n as u64;
+            self.link.write_part(&mut [IoSlice::new(block.raw())], left > 0, secs).await?;
+            self.response.sent = self.response.sent.saturating_add(n as u64);
+            block.drop_raw(n);
         }
         Ok(())
     }

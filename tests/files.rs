@@ -69,7 +69,8 @@ fn files_of_every_size_come_whole() {
     for driver in Driver::all() {
         let dir = Dir::new();
         // Around the size of a buffer, of what sendfile is given at once, and well beyond.
-        let sizes = [0, 1, 255, 8190, 8191, 8192, 8193, 16384, 262_143, 262_145, 3_000_001];
+        let sizes =
+            [0, 1, 255, 8190, 8191, 8192, 8193, 16384, 65_159, 65_161, 260_639, 260_641, 3_000_001];
         for size in sizes {
             dir.write(&format!("{size}.bin"), pattern(size));
         }
@@ -397,4 +398,21 @@ fn validators_tell_every_change() {
     touch(SystemTime::UNIX_EPOCH - Duration::from_secs(86_400));
     let r = client.get("/f.txt", "");
     assert_eq!(r.header("last-modified"), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
+}
+
+/// Nothing follows the head, and so it must not wait for that, which is 200 ms.
+#[test]
+fn a_head_alone_waits_for_nothing() {
+    let dir = Dir::new();
+    dir.write("large.bin", pattern(100_000));
+    for driver in Driver::all() {
+        let server = server(driver, &dir);
+        let mut client = Client::connect(server.addr);
+        let begun = std::time::Instant::now();
+        for _ in 0..10 {
+            let r = client.request("HEAD", "/send?file=large.bin", "", b"");
+            assert_eq!(r.status, 200);
+        }
+        assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    }
 }

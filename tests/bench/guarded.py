@@ -159,12 +159,22 @@ def wakeups(binary):
         return (process.waits() - before) / 3, ''
 
 
-@measure('segments')
-def segments(binary):
+def segments(binary, kind, context=None):
     ground.docroot('100k.bin')
-    with launcher(binary).start('plain') as process, client.connect(process.port) as s:
+    with launcher(binary).start(kind) as process, client.connect(process.port, context) as s:
+        before = client.segments_received(s)
         client.get(s, '/100k.bin')
-        return client.segments_received(s), ''
+        return client.segments_received(s) - before, ''
+
+
+@measure('segments')
+def segments_plain(binary):
+    return segments(binary, 'plain')
+
+
+@measure('segments-tls')
+def segments_tls(binary):
+    return segments(binary, 'tls', client.tls_context())
 
 
 @measure('bytes')
