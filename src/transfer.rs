@@ -127,17 +127,25 @@ impl Connection {
     /// By way of a buffer, where it has to be encrypted.
     async fn encrypt(&mut self, file: &File, mut offset: u64, mut left: u64) -> Result {
         let secs = self.options.write_timeout;
-        let mut block = Buffer::default();
+        // Together they fill a record.
+        let mut blocks = [Buffer::default(), Buffer::default()];
         while left > 0 {
-            let n = read_block(file, &mut block, offset, left).await?;
-            if n == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            for block in &mut blocks {
+                block.clear();
+                match read_block(file, block, offset, left).await? {
+                    0 if left > 0 => {
+                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                    }
+                    n => {
+                        offset += n as u64;
+                        left -= n as u64;
+                    }
+                }
             }
-            offset += n as u64;
-            left -= n as u64;
-            self.link.write_part(&mut [IoSlice::new(block.raw())], left > 0, secs).await?;
+            let parts = &mut blocks.each_ref().map(|block| IoSlice::new(block.raw()));
+            self.link.write_part(parts, false, secs).await?;
+            let n: usize = blocks.iter().map(|block| block.raw().len()).sum();
             self.response.sent = self.response.sent.saturating_add(n as u64);
-            block.drop_raw(n);
         }
         Ok(())
     }

@@ -36,23 +36,13 @@ pub(crate) struct Socket {
     fd: OwnedFd,
     key: usize,
     turns: Cell<u8>,
-    /// Whether what TLS writes is followed by more at once.
-    #[cfg(feature = "tls")]
-    more: Cell<bool>,
     reactor: Rc<Reactor>,
 }
 
 impl Socket {
     fn new(reactor: &Rc<Reactor>, fd: OwnedFd, ready: EventFlags) -> io::Result<Self> {
         let key = reactor.add(&fd, ready)?;
-        Ok(Socket {
-            fd,
-            key,
-            turns: Cell::new(0),
-            #[cfg(feature = "tls")]
-            more: Cell::new(false),
-            reactor: reactor.clone(),
-        })
+        Ok(Socket { fd, key, turns: Cell::new(0), reactor: reactor.clone() })
     }
 
     /// Watches a descriptor that is non-blocking already.
@@ -172,13 +162,6 @@ impl Socket {
         })
     }
 
-    /// Whether what is written from here on, by TLS, may wait for what follows at once, and share its
-    /// packets: a record is far less than a segment over the loopback, and no whole number of them elsewhere.
-    #[cfg(feature = "tls")]
-    pub(super) fn set_more(&self, more: bool) {
-        self.more.set(more);
-    }
-
     /// Makes the next read ask the kernel, whatever was heard of it.
     pub(crate) fn expect_bytes(&self) {
         self.reactor.believe(self.key, EventFlags::IN);
@@ -276,7 +259,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+        self.poll_send(cx, &[IoSlice::new(buf)], false)
     }
 
     fn poll_write_vectored(
@@ -284,11 +267,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        #[cfg(feature = "tls")]
-        let more = self.more.get();
-        #[cfg(not(feature = "tls"))]
-        let more = false;
-        self.poll_send(cx, parts, more)
+        self.poll_send(cx, parts, false)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

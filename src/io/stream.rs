@@ -104,11 +104,7 @@ impl Stream {
         match self {
             Stream::Plain(s) => s.poll_send(cx, parts, more),
             #[cfg(feature = "tls")]
-            Stream::Tls(s) => {
-                // Also for what is flushed later.
-                s.get_ref().0.set_more(more);
-                Pin::new(s).poll_write_vectored(cx, parts)
-            }
+            Stream::Tls(s) => Pin::new(s).poll_write_vectored(cx, parts),
         }
     }
 
