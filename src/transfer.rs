@@ -93,10 +93,10 @@ impl Connection {
         // Once the frame is announced, all of it has to come, and nothing can take its place.
         self.link.begin_frame()?;
         self.link.write_part(&mut [IoSlice::new(frame.before())], true, secs).await?;
-        if self.is_tls() {
-            self.encrypt(file, offset, len).await?;
-        } else {
-            self.splice(file, offset, len).await?;
+        match self.is_tls() {
+            #[cfg(feature = "tls")]
+            true => self.encrypt(file, offset, len).await?,
+            _ => self.splice(file, offset, len).await?,
         }
         self.link.write_part(&mut [IoSlice::new(frame.after.as_bytes())], false, secs).await?;
         self.link.end_frame();
@@ -125,6 +125,7 @@ impl Connection {
     }
 
     /// By way of a buffer, where it has to be encrypted.
+    #[cfg(feature = "tls")]
     async fn encrypt(&mut self, file: &File, mut offset: u64, mut left: u64) -> Result {
         let secs = self.options.write_timeout;
         // Together they fill a record.
