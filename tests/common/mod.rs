@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses some of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -400,8 +401,14 @@ pub fn is_alive(pid: u32) -> bool {
 /// The number in a file that a script writes sooner or later.
 pub fn number_in(path: &Path) -> u32 {
     let read = || std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
-    assert!(soon(|| read().is_some()), "no number in {}", path.display());
-    read().unwrap()
+    // Another script may be writing it anew by the next time it is looked at.
+    let found = Cell::new(None);
+    let is_there = || {
+        found.set(read());
+        found.get().is_some()
+    };
+    assert!(soon(is_there), "no number in {}", path.display());
+    found.get().unwrap()
 }
 
 /// An example that cargo has built beside this test.
