@@ -131,22 +131,18 @@ impl Connection {
         // Together they fill a record.
         let mut blocks = [Buffer::default(), Buffer::default()];
         while left > 0 {
+            let mut n = 0;
             for block in &mut blocks {
                 block.clear();
-                match read_block(file, block, offset, left).await? {
-                    0 if left > 0 => {
-                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-                    }
-                    n => {
-                        offset += n as u64;
-                        left -= n as u64;
-                    }
-                }
+                n += read_block(file, block, offset + n, left - n).await? as u64;
             }
+            if n == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            (offset, left) = (offset + n, left - n);
             let parts = &mut blocks.each_ref().map(|block| IoSlice::new(block.raw()));
             self.link.write_part(parts, false, secs).await?;
-            let n: usize = blocks.iter().map(|block| block.raw().len()).sum();
-            self.response.sent = self.response.sent.saturating_add(n as u64);
+            self.response.sent = self.response.sent.saturating_add(n);
         }
         Ok(())
     }

@@ -11,7 +11,8 @@
 mod common;
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -282,5 +283,34 @@ fn keys_are_of_the_kinds_that_browsers_take() {
     for kind in [&["ed25519"] as &[&str], &["ec", "-pkeyopt", "ec_paramgen_curve:P-521"]] {
         let e = make(kind).map(|_| ()).unwrap_err().to_string();
         assert!(e.contains(key.to_str().unwrap()) && e.contains("RSA"), "{kind:?}: {e}");
+    }
+}
+
+#[test]
+fn of_a_file_that_shrinks_comes_what_is_left() {
+    let whole = pattern(24 << 20);
+    // More than sockets hold, and not much of a record.
+    let left = (20 << 20) + 5000;
+    for driver in Driver::all() {
+        let dir = Dir::new();
+        let file = dir.write("f.bin", &whole);
+        let options = Options { docroot: dir.0.clone(), ..Options::default() };
+        let server = start(driver, options, localhost());
+        let mut curl = Command::new("curl")
+            .args(["-sS", "--max-time", "20", "--noproxy", "*", "--cacert"])
+            .arg(pki("ca.pem"))
+            .arg(format!("https://127.0.0.1:{}/f.bin", server.addr.port()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("curl");
+        let mut got = vec![0; 100_000];
+        let mut stdout = curl.stdout.take().unwrap();
+        stdout.read_exact(&mut got).unwrap();
+        OpenOptions::new().write(true).open(file).unwrap().set_len(left).unwrap();
+        stdout.read_to_end(&mut got).unwrap();
+        assert_eq!(got.len() as u64, left, "{driver:?}");
+        assert!(whole.starts_with(&got), "{driver:?}: what came is not the file's");
+        assert_eq!(curl.wait().unwrap().code(), Some(18), "{driver:?}: a part of it, says curl");
     }
 }
