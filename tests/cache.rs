@@ -16,15 +16,10 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{Client, Dir, Process, Response, pattern, soon};
+use common::{Client, Dir, Process, Response, pattern, settle, soon};
 
 fn launcher(dir: &Dir, more: &[&str]) -> Process {
     Process::launcher(&[&["-f", "-p", "127.0.0.1:0", "-h", dir.text()], more].concat())
-}
-
-/// Leaves files alone until their bytes are kept.
-fn settle() {
-    sleep(Duration::from_millis(3100));
 }
 
 /// The files below `dir` that a server has open.

@@ -18,15 +18,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{Client, Dir, Driver, LOCAL, Process, Running, pattern, soon};
+use common::{Client, Dir, Driver, LOCAL, Process, Running, pattern, settle, soon};
 use ecohttpd::{Connection, Options, Request, Result, Server, Status};
 
 const REQUEST: &str = "GET /f.bin HTTP/1.1\r\nHost: h\r\n\r\n";
-
-/// Leaves files alone until their bytes are kept.
-fn settle() {
-    sleep(Duration::from_millis(3100));
-}
 
 /// Everything until the end of the connection, without the date.
 fn bytes(server: std::net::SocketAddr, request: &str) -> String {

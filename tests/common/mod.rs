@@ -379,6 +379,11 @@ pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
 }
 
+/// Leaves files alone until their bytes are kept.
+pub fn settle() {
+    std::thread::sleep(Duration::from_millis(3100));
+}
+
 /// Whether something comes true before a slow machine's patience is over.
 pub fn soon(what: impl Fn() -> bool) -> bool {
     let end = Instant::now() + Duration::from_secs(15);
