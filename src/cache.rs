@@ -56,6 +56,7 @@ pub(crate) struct Held {
     modified: OnceCell<Box<str>>,
     /// The fields of a response that has all of it as it is, and none but these.
     pub(crate) fields: OnceCell<Rc<Fields>>,
+    /// All of its bytes, if they are kept.
     kept: RefCell<Option<Rc<Kept>>>,
 }
 

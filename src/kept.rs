@@ -10,7 +10,7 @@ use crate::cache::Held;
 use crate::find::{OpenFile, is_only_form};
 use crate::{Connection, Request, Result, Status};
 
-/// The bytes of a file, and from its second answer on the head before them.
+/// The bytes of a file, and once they were sent the head before them.
 #[derive(Debug)]
 pub(crate) struct Kept {
     bytes: Vec<u8>,
@@ -29,6 +29,11 @@ impl Kept {
         Kept { bytes: content, content: 0, date: 0 }
     }
 
+    /// Those behind a head that has that Date.
+    pub(crate) fn behind(head: &[u8], content: &[u8], date: u64) -> Kept {
+        Kept { bytes: [head, content].concat(), content: head.len(), date }
+    }
+
     pub(crate) fn content(&self) -> &[u8] {
         self.bytes.get(self.content..).unwrap_or(&[])
     }
@@ -36,11 +41,6 @@ impl Kept {
     /// Whether there is a head before them, with that Date.
     fn is_headed(&self, date: u64) -> bool {
         self.content > 0 && self.date == date
-    }
-
-    /// Likewise, behind `head`.
-    pub(crate) fn behind(head: &[u8], content: &[u8], date: u64) -> Kept {
-        Kept { bytes: [head, content].concat(), content: head.len(), date }
     }
 }
 

@@ -77,7 +77,8 @@ pub struct Options {
     /// Bytes of small files, of at most 8 KiB each, that are kept for a second or two for whoever asks
     /// for them again. They are then looked at once a second, so that a change may be seen up to a
     /// second late, and one through a memory mapping, which need not show, up to ten; with 0 they are
-    /// looked at and read for every request. Default: 32768
+    /// looked at and read for every request. The heads that they are sent with, eight at most, come to it.
+    /// Default: 32768
     pub file_cache: usize,
     /// Serve no file that a symbolic link leads to from inside the docroot to outside of it.
     /// Default: false, as uhttpd without `-S`

@@ -95,7 +95,7 @@ impl Shared {
         self.options.borrow().clone()
     }
 
-    /// Whether these are those.
+    /// Whether these are the options that count for what begins now.
     pub(crate) fn is_current(&self, options: &Rc<Options>) -> bool {
         Rc::ptr_eq(&self.options.borrow(), options)
     }
