@@ -51,6 +51,7 @@ mod cache;
 mod connection;
 mod error;
 mod exchange;
+mod failure;
 mod fields;
 mod file;
 mod find;

@@ -13,6 +13,7 @@ use smol::future::FutureExt;
 
 use crate::accept::{Gate, Listener, all_gone, next, open};
 use crate::exchange::{Access, converse};
+use crate::failure::failure;
 use crate::io::listen;
 use crate::io::reactor::Reactor;
 use crate::io::sleeper::until_woken;
@@ -128,12 +129,12 @@ impl Server {
                 })
                 .map_err(|e| {
                     let why = format!("the header {name}: {e}");
-                    io::Error::new(io::ErrorKind::InvalidInput, why)
+                    failure(io::ErrorKind::InvalidInput, why)
                 })?;
         }
         if cert.is_some() || key.is_some() || ca.is_some() || *insecure {
             let why = "the options cert, key, ca and insecure are for listen(): give Server a Tls";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+            return Err(failure(io::ErrorKind::InvalidInput, why));
         }
         Ok(())
     }
@@ -142,7 +143,7 @@ impl Server {
     pub(crate) fn is_ready(&self) -> io::Result<()> {
         if self.shared.listeners.borrow().is_empty() {
             let why = "the server listens nowhere: bind it to an address first";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+            return Err(failure(io::ErrorKind::InvalidInput, why));
         }
         if self.shared.options().gzip && !cfg!(feature = "gzip") {
             return Err(unsupported("the option gzip takes the feature gzip"));
@@ -378,7 +379,7 @@ where
 }
 
 fn bind(addr: SocketAddr, options: Options) -> io::Result<Server> {
-    let incomplete = |e| Err(io::Error::new(io::ErrorKind::InvalidInput, e));
+    let incomplete = |e| Err(failure(io::ErrorKind::InvalidInput, e));
     match (&options.cert, &options.key) {
         (None, None) if options.ca.is_some() || options.insecure => {
             incomplete("the options ca and insecure take the options cert and key")
@@ -402,5 +403,5 @@ fn bind(addr: SocketAddr, options: Options) -> io::Result<Server> {
 }
 
 fn unsupported(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, what)
+    failure(io::ErrorKind::Unsupported, what)
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use crate::accept::{Gate, Listener};
+use crate::failure::failure;
 use crate::io::listen::{self, Setup};
 use crate::io::socket::Socket;
 #[cfg(feature = "tls")]
@@ -48,7 +49,7 @@ impl Handle {
         successor.is_ready()?;
         let (old, new) = (&self.0, &successor.shared);
         if old.is_draining() {
-            return Err(io::Error::other("the server is being drained"));
+            return Err(failure(io::ErrorKind::Other, "the server is being drained"));
         }
         let (before, options) = (old.options(), new.options());
         let mut listeners = new.listeners.take();
@@ -117,7 +118,7 @@ impl Server {
             }
         }
         let why = format!("there is no listening socket {n} to keep");
-        Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+        Err(failure(io::ErrorKind::InvalidInput, why))
     }
 
     fn has(&self, socket: &Rc<Socket>) -> bool {

@@ -11,6 +11,7 @@ use rustix::process::{Resource, getrlimit};
 use super::reactor::Reactor;
 use super::socket::Socket;
 use super::sys;
+use crate::failure::failure;
 
 /// How a listening socket is set up. Most of it is inherited by the connections it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub(crate) struct Setup<'a> {
 fn at<T>(what: impl std::fmt::Display, result: Result<T, impl Into<io::Error>>) -> io::Result<T> {
     result.map_err(|e| {
         let e = e.into();
-        io::Error::new(e.kind(), format!("{what}: {e}"))
+        failure(e.kind(), format!("{what}: {e}"))
     })
 }
 
@@ -78,7 +79,7 @@ pub(crate) fn adopted(fd: OwnedFd, setup: &Setup<'_>) -> io::Result<Socket> {
     const WHAT: &str = "the descriptor handed over";
     if !at(WHAT, sockopt::socket_acceptconn(&fd))? {
         let kind = io::ErrorKind::InvalidInput;
-        return Err(io::Error::new(kind, format!("{WHAT} is no listening socket")));
+        return Err(failure(kind, format!("{WHAT} is no listening socket")));
     }
     at(WHAT, rustix::io::ioctl_fionbio(&fd, true))?;
     at(WHAT, rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC))?;

@@ -238,7 +238,7 @@ impl Reactor {
 
     #[cfg(not(feature = "async-io"))]
     async fn drain_nested(&self) -> io::Result<()> {
-        Err(io::Error::new(
+        Err(crate::failure::failure(
             io::ErrorKind::Unsupported,
             "built without the feature async-io, servers run under ecohttpd::block_on only",
         ))

@@ -20,6 +20,7 @@ use futures_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, Supp
 use super::provider;
 use super::socket::Socket;
 use super::stream::Stream;
+use crate::failure::failure;
 
 /// Certificates and keys for HTTPS (TLS 1.2 and 1.3).
 ///
@@ -176,7 +177,7 @@ impl Acceptor {
 
 /// Those of the suites `known` that `list` names.
 fn suites(known: &[SupportedCipherSuite], list: &str) -> io::Result<Vec<SupportedCipherSuite>> {
-    let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+    let wrong = |why: String| failure(io::ErrorKind::InvalidInput, why);
     let mut chosen = Vec::new();
     for name in list.split(':').filter(|name| !name.is_empty()) {
         let found = known.iter().find(|suite| {
@@ -202,11 +203,11 @@ fn openssl_name(iana: &str) -> String {
 }
 
 fn bad(path: &Path, why: impl fmt::Display) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display()))
+    failure(io::ErrorKind::InvalidData, format!("{}: {why}", path.display()))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    fs::read(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+    fs::read(path).map_err(|e| failure(e.kind(), format!("{}: {e}", path.display())))
 }
 
 fn is_pem(bytes: &[u8]) -> bool {

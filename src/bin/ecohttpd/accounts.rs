@@ -9,6 +9,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
 use rustix::io::retry_on_intr;
 
+use crate::failure::failure;
 use crate::open::open;
 use crate::parts::parts;
 
@@ -87,7 +88,7 @@ fn up_to(most: usize, path: &Path, only_file: bool, larger: &str) -> io::Result<
     let file = open(path, OFlags::RDONLY | OFlags::NONBLOCK, 0)?;
     let kind = file.metadata()?.file_type();
     if kind.is_fifo() || only_file && !kind.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(failure(io::ErrorKind::Other, "it is no regular file"));
     }
     let mut text = Vec::new();
     while text.len() <= most {
@@ -96,7 +97,7 @@ fn up_to(most: usize, path: &Path, only_file: bool, larger: &str) -> io::Result<
             return Ok(text);
         }
     }
-    Err(io::Error::other(larger))
+    Err(failure(io::ErrorKind::Other, larger))
 }
 
 #[cfg(test)]

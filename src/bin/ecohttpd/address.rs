@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use memchr::memrchr;
 use rustix::net::{AddressFamily, SocketType, socket};
 
+use crate::failure::failure;
 use crate::number::number;
 use crate::resolve::{literal, resolve};
 use crate::sys;
@@ -157,7 +158,7 @@ pub(crate) fn bind_unix(path: &Path) -> io::Result<(OwnedFd, SocketFile)> {
         }
         Err(e) => {
             let why = format!("cannot listen on unix:{}: {e}", path.display());
-            Err(io::Error::new(e.kind(), why))
+            Err(failure(e.kind(), why))
         }
     }
 }
@@ -205,7 +206,7 @@ impl Inherited {
             Some(Err(e)) => (e.kind(), format!("no descriptor was handed over: {e}")),
             None => (io::ErrorKind::InvalidInput, "it was given before".to_owned()),
         };
-        Err(io::Error::new(kind, format!("fd:{number}: {why}")))
+        Err(failure(kind, format!("fd:{number}: {why}")))
     }
 }
 

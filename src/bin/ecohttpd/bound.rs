@@ -9,6 +9,7 @@ use ecohttpd::Server;
 use crate::address::{self, Address, Inherited, SocketFile};
 use crate::args::Args;
 use crate::certificate::Tls;
+use crate::failure::failure;
 
 /// An address that is listened at.
 pub(crate) struct Bound {
@@ -123,7 +124,7 @@ fn fresh(
                 Some(tls) => server.try_adopt_tls(fd, tls),
                 _ => server.try_adopt(fd),
             };
-            adopted.map_err(|e| io::Error::new(e.kind(), format!("{at}: {e}")))?;
+            adopted.map_err(|e| failure(e.kind(), format!("{at}: {e}")))?;
             Ok((at.clone(), file.map(Rc::new)))
         }
     }
@@ -139,7 +140,7 @@ fn socket(at: &Address, inherited: &mut Inherited) -> io::Result<(OwnedFd, Optio
         Address::Descriptor(n) => Ok((inherited.take(*n)?, None)),
         Address::Unknown { why, .. } => {
             let why = format!("cannot listen on {at}: {why}");
-            Err(io::Error::new(io::ErrorKind::AddrNotAvailable, why))
+            Err(failure(io::ErrorKind::AddrNotAvailable, why))
         }
         Address::Tcp { .. } => Err(io::ErrorKind::InvalidInput.into()),
     }

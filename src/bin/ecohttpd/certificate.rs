@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::args::Args;
+use crate::failure::failure;
 use crate::report::Report;
 
 /// What HTTPS is served by, of which there is none without TLS.
@@ -31,9 +32,9 @@ pub(crate) fn load(args: &Args) -> (Option<Tls>, Option<io::Error>) {
     #[cfg(feature = "tls")]
     if let (Some(cert), Some(key), false) = (&args.cert, &args.key, args.https.is_empty()) {
         let loaded = Tls::load(cert, key).and_then(|tls| match &args.ciphers {
-            Some(list) => tls
-                .with_ciphers(list)
-                .map_err(|e| io::Error::new(e.kind(), format!("-P {list}: {e}"))),
+            Some(list) => {
+                tls.with_ciphers(list).map_err(|e| failure(e.kind(), format!("-P {list}: {e}")))
+            }
             None => Ok(tls),
         });
         return match loaded {

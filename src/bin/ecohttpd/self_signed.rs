@@ -15,6 +15,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 
 use crate::FAILURE;
 use crate::args::{Word, Words};
+use crate::failure::failure;
 use crate::log::Log;
 use crate::report::Report;
 use names::Names;
@@ -122,7 +123,10 @@ fn make(order: &Order) -> io::Result<String> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let validity = Validity::of(now.map_or(0, |now| now.as_secs()), order.days);
     let Some((cert, key)) = sign(&order.names, validity) else {
-        return Err(io::Error::other("no key could be made: the system has no random numbers"));
+        return Err(failure(
+            io::ErrorKind::Other,
+            "no key could be made: the system has no random numbers",
+        ));
     };
     Pair { cert: (&order.cert, cert), key: (&order.key, key) }.write()?;
     let mut said = format!("{}: for ", order.cert);

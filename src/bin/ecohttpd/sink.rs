@@ -7,6 +7,7 @@ use std::path::Path;
 use memchr::memrchr;
 use rustix::fs::OFlags;
 
+use crate::failure::failure;
 use crate::open::open as open_file;
 
 /// A pipe takes this much in one piece or not at all, and no line is longer.
@@ -22,7 +23,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         }
         file => file,
     };
-    file.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+    file.map_err(|e| failure(e.kind(), format!("{}: {e}", path.display())))
 }
 
 /// Writes `lines`, whole ones in each piece. Says how much of them was written, down to the end of a

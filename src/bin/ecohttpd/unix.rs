@@ -6,6 +6,8 @@ use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use crate::failure::failure;
+
 /// The longest path that a sockaddr_un holds with the NUL that many look for.
 pub(crate) const LONGEST_PATH: usize = 107;
 
@@ -32,7 +34,7 @@ fn socket(kind: SocketType) -> io::Result<OwnedFd> {
 fn address(path: &Path) -> io::Result<SocketAddrUnix> {
     if path.as_os_str().len() > LONGEST_PATH {
         let why = "path must be shorter than SUN_LEN";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        return Err(failure(io::ErrorKind::InvalidInput, why));
     }
     Ok(SocketAddrUnix::new(path)?)
 }

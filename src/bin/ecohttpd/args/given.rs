@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::address::Address;
+use crate::failure::failure;
 use crate::number::number;
 use crate::parts::parts;
 use crate::report::{Report, Said};
@@ -113,10 +114,7 @@ impl<'a> Given<'a> {
 /// [`std::path::absolute`] makes of it, for less code.
 fn absolute(dir: &Path, path: &Path) -> io::Result<PathBuf> {
     if path.as_os_str().is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "cannot make an empty path absolute",
-        ));
+        return Err(failure(io::ErrorKind::InvalidInput, "cannot make an empty path absolute"));
     }
     let mut whole = dir.join(path);
     if !whole.has_root() {

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::failure::failure;
+
 /// Where a file is or is to be.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -59,7 +61,7 @@ impl Place {
     }
 
     fn named(&self, e: io::Error) -> io::Error {
-        io::Error::new(e.kind(), format!("{self}: {e}"))
+        failure(e.kind(), format!("{self}: {e}"))
     }
 
     /// Whether nothing is lost if it is replaced but an older file.
@@ -70,7 +72,7 @@ impl Place {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(self.named(e)),
             _ => return Ok(()),
         };
-        Err(self.named(io::Error::new(ErrorKind::AlreadyExists, why)))
+        Err(self.named(failure(ErrorKind::AlreadyExists, why)))
     }
 
     /// Writes what it is to be to a file beside it, down to the disk.
