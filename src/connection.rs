@@ -182,7 +182,7 @@ impl Connection {
         let most = options.max_head.min(crate::io::buffer::SIZE);
         self.link.watch.arm(options.head_timeout);
         let (mut search, mut checked) = (head::Search::default(), false);
-        let end = loop {
+        let (end, over) = loop {
             while let n @ 1.. = head::blank(self.received.raw()) {
                 self.received.drop_raw(n);
             }
@@ -194,9 +194,10 @@ impl Connection {
             if head::is_hopeless(raw) && raw != b"\r" {
                 return Err(Error::Malformed("request line"));
             }
-            match search.end(raw) {
-                Some(end) if end <= most => break end,
-                None if raw.len() < most => {}
+            let over = self.shared.over.take();
+            match search.end(raw, over.as_ref().map(|over| &over.head().section)) {
+                Some(end) if end <= most => break (end, over),
+                None if raw.len() < most => self.shared.over.set(over),
                 _ => return Err(head_too_large(raw.get(..most).unwrap_or(raw))),
             }
             // Only of a head that comes in pieces; one that is there is parsed once.
@@ -211,7 +212,6 @@ impl Connection {
         // They may be others by now, and the handler is to find those that count when it begins.
         self.options = self.shared.options();
         let raw = self.received.raw().get(..end).unwrap_or(&[]);
-        let over = self.shared.over.take();
         let req = Request::parse(raw, &search, self.options.max_headers, over)?;
         self.response = Response::new(req.is_head(), req.minor_version() == 0);
         self.received.drop_raw(end);

@@ -2,54 +2,66 @@
 
 use memchr::memchr;
 
+use super::section::{FEW_FIELDS, Section};
 use super::uri::{self, Target};
-use super::{Span, field, is_tchar, is_token, number};
+use super::{Span, is_tchar, is_token};
 use crate::{Error, Result, Status};
-
-/// The most header fields there is room to parse, whatever the limit is set to.
-pub(crate) const MOST_FIELDS: usize = 128;
-
-/// As many as most requests have, for which less room is made first.
-const FEW_FIELDS: usize = 16;
 
 /// As long as most heads are.
 const FEW_BYTES: usize = 1024;
 
 /// A parsed request head, standing on its own copy of the bytes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Head {
-    /// The head as it came, but for the field names, which are in lower case.
-    pub(crate) bytes: Vec<u8>,
+    /// The request line, without its end.
+    pub(crate) line: Vec<u8>,
     pub(crate) method: Span,
     pub(crate) raw_target: Span,
     pub(crate) target: Target,
     /// 0 or 1: later minor versions are served as 1.1.
     pub(crate) minor: u8,
-    pub(crate) fields: Vec<(Span, Span)>,
-    /// The [`field::trace`] of every field.
-    pub(crate) traces: u32,
+    pub(crate) section: Section,
     pub(crate) framing: Framing,
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
 }
 
 impl Head {
-    /// What it stands on, for another one to stand on; nothing is left of this one.
-    pub(crate) fn take_room(&mut self) -> Room {
-        Room { bytes: std::mem::take(&mut self.bytes), fields: std::mem::take(&mut self.fields) }
+    /// Makes it the complete head `buf` with at most `most_fields` header fields, the end of which was found
+    /// by `search`, and which had its section for known. Where that fails, it is no head any more.
+    pub(crate) fn parse(&mut self, buf: &[u8], search: &Search, most_fields: usize) -> Result {
+        // httparse takes a bare LF for a line end; whoever stands before us may not.
+        if search.bare {
+            return Err(Error::Malformed("line end"));
+        }
+        let line_end = search.line.unwrap_or(0);
+        let line = buf.get(..line_end).and_then(|line| line.strip_suffix(b"\r")).unwrap_or(&[]);
+        let (method, raw_target, minor) = request_line(line)?;
+        self.method = Span::of(line, method);
+        self.raw_target = Span::of(line, raw_target);
+        self.minor = minor;
+        self.target = uri::target(line, self.raw_target, method)?;
+        let lines = if search.known { None } else { buf.get(line_end + 1..) };
+        self.section.parse(lines, most_fields)?;
+        (self.framing, self.keep_alive) = self.section.framing(minor)?;
+        self.expects_continue = self.section.expects_continue() && minor > 0;
+        stand_on(&mut self.line, line);
+        Ok(())
     }
 
     /// Whether it takes no more memory than most.
     pub(crate) fn is_small(&self) -> bool {
-        self.bytes.capacity() <= FEW_BYTES && self.fields.capacity() <= FEW_FIELDS
+        let (bytes, fields) = self.section.capacity();
+        self.line.capacity() + bytes <= FEW_BYTES && fields <= FEW_FIELDS
     }
 }
 
-/// The memory of a head that nobody needs any more.
-#[derive(Debug, Default)]
-pub(crate) struct Room {
-    bytes: Vec<u8>,
-    fields: Vec<(Span, Span)>,
+/// Has `own` be a copy of `bytes`.
+pub(super) fn stand_on(own: &mut Vec<u8>, bytes: &[u8]) {
+    own.clear();
+    // No more than that, or the room would soon be too large to be kept.
+    own.reserve_exact(bytes.len());
+    own.extend_from_slice(bytes);
 }
 
 /// How the request body is delimited.
@@ -57,6 +69,12 @@ pub(crate) struct Room {
 pub(crate) enum Framing {
     Length(u64),
     Chunked,
+}
+
+impl Default for Framing {
+    fn default() -> Self {
+        Framing::Length(0)
+    }
 }
 
 /// Looks for the end of a head that comes in pieces, and at the ends of its lines.
@@ -68,21 +86,31 @@ pub(crate) struct Search {
     line: Option<usize>,
     /// A line ended with LF alone.
     bare: bool,
+    /// Behind the first line came what was said to be known.
+    known: bool,
 }
 
 impl Search {
     /// Where the head at the start of `buf` ends, if all of it is there. What was there the last time
-    /// still is.
+    /// still is. Where `known` is the section of another head, it is not looked at line by line again.
     ///
     /// Line ends are taken for what they are meant to be; [`parse`] is strict.
-    pub(crate) fn end(&mut self, buf: &[u8]) -> Option<usize> {
+    pub(crate) fn end(&mut self, buf: &[u8], known: Option<&Section>) -> Option<usize> {
         let mut at = self.from;
         while let Some(ahead) = memchr(b'\n', buf.get(at..)?) {
             at += ahead + 1;
             let line = buf.get(..at - 1)?;
-            self.line.get_or_insert(line.len());
             let stripped = line.strip_suffix(b"\r");
             self.bare |= stripped.is_none();
+            if self.line.is_none() {
+                self.line = Some(line.len());
+                if let Some(known) =
+                    known.filter(|known| known.begins(buf.get(at..).unwrap_or(&[])))
+                {
+                    self.known = true;
+                    return Some(at + known.len());
+                }
+            }
             if stripped.unwrap_or(line).last() == Some(&b'\n') {
                 return Some(at);
             }
@@ -110,85 +138,6 @@ pub(crate) fn check_line(buf: &[u8]) -> Result {
 /// How many bytes of empty lines precede the request line, which are to be ignored (RFC 9112, 2.2).
 pub(crate) fn blank(buf: &[u8]) -> usize {
     if buf.starts_with(b"\r\n") { 2 } else { 0 }
-}
-
-/// Parses a complete head of at most `most_fields` header fields, the end of which was found by `search`.
-/// It will stand in `room`.
-pub(crate) fn parse(head: &[u8], search: &Search, most_fields: usize, room: Room) -> Result<Head> {
-    // httparse takes a bare LF for a line end; whoever stands before us may not.
-    if search.bare {
-        return Err(Error::Malformed("line end"));
-    }
-    let line_end = search.line.unwrap_or(0);
-    let line = head.get(..line_end).and_then(|line| line.strip_suffix(b"\r")).unwrap_or(&[]);
-    let (method, raw_target, minor) = request_line(line)?;
-
-    let span = |part: &[u8]| Span::of(head, part);
-    let (method, raw_target) = (span(method), span(raw_target));
-    let target = uri::target(head, raw_target, method.bytes(head))?;
-    let lines = head.get(line_end + 1..).unwrap_or(&[]);
-    let most_fields = most_fields.min(MOST_FIELDS);
-    let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
-    let few = few.get_mut(..most_fields.min(FEW_FIELDS)).unwrap_or(&mut []);
-    let Room { mut bytes, fields: mut spans } = room;
-    let (traces, seen) = match fields(head, lines, few, &mut spans)? {
-        Some(fields) => fields,
-        None => {
-            fields(head, lines, &mut vec![httparse::EMPTY_HEADER; most_fields], &mut spans)?.ok_or(
-                Error::Status(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields"),
-            )?
-        }
-    };
-    let (framing, keep_alive) = seen.decide(minor)?;
-
-    bytes.clear();
-    // No more than that, or the room would soon be too large to be kept.
-    bytes.reserve_exact(head.len());
-    bytes.extend_from_slice(head);
-    for (name, _) in &spans {
-        if let Some(name) = bytes.get_mut(name.range()) {
-            name.make_ascii_lowercase();
-        }
-    }
-    Ok(Head {
-        bytes,
-        method,
-        raw_target,
-        target,
-        minor,
-        fields: spans,
-        traces,
-        framing,
-        keep_alive,
-        expects_continue: seen.expects_continue && minor > 0,
-    })
-}
-
-/// Parses the lines of fields that end `head`, and says what they come to; nothing if there are more of
-/// them than there is `room`.
-fn fields<'a>(
-    head: &'a [u8],
-    lines: &'a [u8],
-    room: &mut [httparse::Header<'a>],
-    spans: &mut Vec<(Span, Span)>,
-) -> Result<Option<(u32, Seen)>> {
-    let fields = match httparse::parse_headers(lines, room) {
-        Ok(httparse::Status::Complete((used, fields))) if used == lines.len() => fields,
-        Err(httparse::Error::TooManyHeaders) => return Ok(None),
-        _ => return Err(Error::Malformed("header field")),
-    };
-    let mut seen = Seen::default();
-    spans.clear();
-    spans.reserve_exact(fields.len());
-    let mut traces = 0;
-    for field in fields {
-        // The parser takes nothing but tokens for names.
-        let (name, value) = (field.name.as_bytes(), field.value.trim_ascii_end());
-        seen.field(field.name, value)?;
-        traces |= field::trace(name);
-        spans.push((Span::of(head, name), Span::of(head, value)));
-    }
-    Ok(Some((traces, seen)))
 }
 
 /// What is before the one space of a request line, between that and the other, which has to be in its place,
@@ -219,63 +168,6 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], u8)> {
     }
 }
 
-/// What the fields say about the message as a whole.
-#[derive(Default)]
-struct Seen {
-    hosts: u8,
-    length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    expects_continue: bool,
-}
-
-impl Seen {
-    fn field(&mut self, name: &str, value: &[u8]) -> Result {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        if is("content-length") {
-            // Even two equal ones: somebody before us may have added one of them.
-            let length = number(value).filter(|_| self.length.is_none());
-            self.length = Some(length.ok_or(Error::Malformed("content-length"))?);
-        } else if is("transfer-encoding") {
-            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(Error::Malformed("transfer-encoding"));
-            }
-            self.chunked = true;
-        } else if is("host") {
-            self.hosts = self.hosts.saturating_add(1);
-            if self.hosts > 1 || !uri::is_host(value) {
-                return Err(Error::Malformed("host"));
-            }
-        } else if is("connection") {
-            let value = std::str::from_utf8(value).unwrap_or("");
-            for option in field::list(value) {
-                self.close |= option.eq_ignore_ascii_case("close");
-                self.keep_alive |= option.eq_ignore_ascii_case("keep-alive");
-            }
-        } else if is("expect") {
-            if !value.eq_ignore_ascii_case(b"100-continue") {
-                return Err(Error::Status(Status::EXPECTATION_FAILED, "expectation"));
-            }
-            self.expects_continue = true;
-        }
-        Ok(())
-    }
-
-    fn decide(&self, minor: u8) -> Result<(Framing, bool)> {
-        if minor > 0 && self.hosts == 0 {
-            return Err(Error::Malformed("host: there is none"));
-        }
-        let framing = match (self.length, self.chunked) {
-            (Some(_), true) => return Err(Error::Malformed("body framing: two at once")),
-            (None, true) if minor == 0 => return Err(Error::Malformed("transfer-encoding")),
-            (None, true) => Framing::Chunked,
-            (length, false) => Framing::Length(length.unwrap_or(0)),
-        };
-        Ok((framing, !self.close && (minor > 0 || self.keep_alive)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -283,9 +175,19 @@ mod tests {
     use super::*;
 
     fn parse(head: &[u8], most_fields: usize) -> Result<Head> {
+        parse_in(Head::default(), head, most_fields).1
+    }
+
+    /// In the room of another one, the section of which may be known.
+    fn parse_in(mut other: Head, head: &[u8], most_fields: usize) -> (bool, Result<Head>) {
         let mut search = Search::default();
-        search.end(head);
-        super::parse(head, &search, most_fields, Room::default())
+        search.end(head, Some(&other.section));
+        let parsed = other.parse(head, &search, most_fields);
+        (search.known, parsed.map(|()| other))
+    }
+
+    fn parse_behind(other: &[u8], head: &[u8], most_fields: usize) -> (bool, Result<Head>) {
+        parse_in(parse(other, 100).unwrap_or_default(), head, most_fields)
     }
 
     fn status(head: &str) -> u16 {
@@ -425,14 +327,44 @@ mod tests {
     fn a_head_is_taken_apart() {
         let raw = b"GET http://h/p?q=1 HTTP/1.1\r\nHOST: h\r\nX-One:  a b \t\r\nX-One:\r\n\r\n";
         let head = parse(raw, 100).unwrap();
-        let text = |span: Span| span.text(&head.bytes);
+        let text = |span: Span| span.text(&head.line);
         assert_eq!(text(head.method), "GET");
         assert_eq!(text(head.raw_target), "http://h/p?q=1");
         assert_eq!(text(head.target.path), "/p");
         assert_eq!(text(head.target.query), "q=1");
-        let fields: Vec<_> = head.fields.iter().map(|&(n, v)| (text(n), text(v))).collect();
-        assert_eq!(fields, [("host", "h"), ("x-one", "a b"), ("x-one", "")]);
+        let fields: Vec<_> = head.section.names().zip(head.section.values()).collect();
+        assert_eq!(fields, [("host", &b"h"[..]), ("x-one", b"a b"), ("x-one", b"")]);
         assert!(head.keep_alive && !head.expects_continue);
+    }
+
+    #[test]
+    fn a_section_that_comes_again_is_known() {
+        let fields = "Host: h\r\nX: 1\r\n\r\n";
+        let [old, head] =
+            ["GET /a HTTP/1.0", "PUT /bc?d HTTP/1.1"].map(|line| format!("{line}\r\n{fields}"));
+        for (known, head, most) in [
+            (true, head.clone(), 100),
+            (true, head.clone() + "GET", 100),
+            (true, head.clone(), 1),
+            (true, head.replace("/bc", "/b c"), 100),
+            (false, head.replace("X: 1", "X: 2"), 100),
+            (false, head.replace("X: 1", "x: 1"), 100),
+            (false, head.replace("X: 1\r", "X: 1"), 100),
+            (false, head.replace("\r\n\r\n", "\r\nY:\r\n\r\n"), 100),
+            (false, head[..head.len() - 1].to_owned(), 100),
+        ] {
+            let (was_known, again) = parse_behind(old.as_bytes(), head.as_bytes(), most);
+            assert_eq!(was_known, known, "{head:?}");
+            let head = head.strip_suffix("GET").unwrap_or(&head);
+            assert_eq!(
+                format!("{again:?}"),
+                format!("{:?}", parse(head.as_bytes(), most)),
+                "{head:?}"
+            );
+        }
+        // What names it, and what it says of another version, is new each time.
+        let (_, old) = parse_behind(head.as_bytes(), old.as_bytes(), 100);
+        assert_eq!((old.as_ref().unwrap().minor, old.unwrap().keep_alive), (0, false));
     }
 
     #[test]
@@ -458,17 +390,28 @@ mod tests {
             let lines: Vec<_> = lines.into_iter().filter(|l| !l.is_empty()).collect();
             let text = format!("G{eol}{}{eol}{rest}", lines.iter().map(|l| format!("{l}{eol}")).collect::<String>());
             let (mut search, mut pieces) = (Search::default(), Search::default());
-            let whole = search.end(text.as_bytes());
+            let whole = search.end(text.as_bytes(), None);
             let mut have = 0;
             let mut cuts = cuts.into_iter();
             let mut found = None;
             while found.is_none() && have < text.len() {
                 have = (have + cuts.next().unwrap_or(3)).min(text.len());
-                found = pieces.end(&text.as_bytes()[..have]);
+                found = pieces.end(&text.as_bytes()[..have], None);
             }
             prop_assert_eq!(found, whole);
             prop_assert_eq!((search.bare, pieces.bare), (lf, lf));
             prop_assert_eq!((search.line, pieces.line), (text.find('\n'), text.find('\n')));
+        }
+
+        /// Whatever was there before, a head is what it is by itself.
+        #[test]
+        fn the_head_before_changes_nothing(
+            lines in proptest::collection::vec("(GET|HEAD) /[a%]{0,2} HTTP/1[.][01]\r?\n", 2),
+            sections in proptest::collection::vec("(Host: h\r\n|Host: i\r\n|connection: close\r\n|X:\r?\n){0,3}\r\n", 1..3),
+        ) {
+            let [old, new] = [0, 1].map(|i| format!("{}{}", lines[i], sections[i % sections.len()]));
+            let (_, again) = parse_behind(old.as_bytes(), new.as_bytes(), 100);
+            prop_assert_eq!(format!("{again:?}"), format!("{:?}", parse(new.as_bytes(), 100)));
         }
 
         #[test]
