@@ -23,8 +23,6 @@ pub struct Request {
     hides_slash: bool,
     /// What another target than its own says.
     rewritten: Option<Rewritten>,
-    /// What stands for the values that are no UTF-8, by their place.
-    odd_values: Vec<(usize, String)>,
     pub(crate) form: Multipart,
 }
 
@@ -56,10 +54,6 @@ impl Request {
         };
         (req.climbs, req.hides_slash) = (path.climbs, path.hides_slash);
         req.rewritten = None;
-        req.odd_values = match req.head.section.is_ascii() {
-            true => Vec::new(),
-            false => odd_values(&req.head),
-        };
         req.form = Multipart::default();
         Ok(req)
     }
@@ -73,7 +67,6 @@ impl Request {
             climbs: false,
             hides_slash: false,
             rewritten: None,
-            odd_values: Vec::new(),
             form: Multipart::default(),
         })
     }
@@ -196,14 +189,7 @@ impl Request {
 
     /// The values of all headers of that name, in the order they came.
     pub fn header_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.head.section.named(name).map(|i| self.value(i))
-    }
-
-    /// The value of a field, as text.
-    fn value(&self, i: usize) -> &str {
-        let odd = self.odd_values.iter().find(|(at, _)| *at == i);
-        let value = || self.head.section.value(i).and_then(|value| std::str::from_utf8(value).ok());
-        odd.map_or_else(|| value().unwrap_or(""), |(_, text)| text)
+        self.head.section.named(name).map(|i| self.head.section.text(i))
     }
 
     /// The value of the first header of that name, byte for byte.
@@ -213,7 +199,8 @@ impl Request {
 
     /// All headers in the order they came, their names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.head.section.names().enumerate().map(|(i, name)| (name, self.value(i)))
+        let section = &self.head.section;
+        section.names().enumerate().map(|(i, name)| (name, section.text(i)))
     }
 
     /// Likewise, the values byte for byte.
@@ -305,13 +292,6 @@ fn texts(bytes: Vec<u8>) -> (Option<String>, Option<Vec<u8>>) {
         Ok(path) => (Some(path), None),
         Err(e) => (Some(String::from_utf8_lossy(e.as_bytes()).into_owned()), Some(e.into_bytes())),
     }
-}
-
-/// What stands for the values of a head that are no UTF-8, by their place.
-fn odd_values(head: &Head) -> Vec<(usize, String)> {
-    let odd =
-        head.section.values().enumerate().filter(|(_, value)| std::str::from_utf8(value).is_err());
-    odd.map(|(i, value)| (i, String::from_utf8_lossy(value).into_owned())).collect()
 }
 
 #[cfg(test)]

@@ -36,16 +36,18 @@ impl Head {
         }
         let line_end = search.line.unwrap_or(0);
         let line = buf.get(..line_end).and_then(|line| line.strip_suffix(b"\r")).unwrap_or(&[]);
-        let (method, raw_target, minor) = request_line(line)?;
-        self.method = Span::of(line, method);
-        self.raw_target = Span::of(line, raw_target);
-        self.minor = minor;
-        self.target = uri::target(line, self.raw_target, method)?;
+        if self.line.is_empty() || self.line != line {
+            let (method, raw_target, minor) = request_line(line)?;
+            self.method = Span::of(line, method);
+            self.raw_target = Span::of(line, raw_target);
+            self.minor = minor;
+            self.target = uri::target(line, self.raw_target, method)?;
+            stand_on(&mut self.line, line);
+        }
         let lines = if search.known { None } else { buf.get(line_end + 1..) };
         self.section.parse(lines, most_fields)?;
-        (self.framing, self.keep_alive) = self.section.framing(minor)?;
-        self.expects_continue = self.section.expects_continue() && minor > 0;
-        stand_on(&mut self.line, line);
+        (self.framing, self.keep_alive) = self.section.framing(self.minor)?;
+        self.expects_continue = self.section.expects_continue() && self.minor > 0;
         Ok(())
     }
 
@@ -362,7 +364,7 @@ mod tests {
                 "{head:?}"
             );
         }
-        // What names it, and what it says of another version, is new each time.
+        // What it says of another version is new each time.
         let (_, old) = parse_behind(head.as_bytes(), old.as_bytes(), 100);
         assert_eq!((old.as_ref().unwrap().minor, old.unwrap().keep_alive), (0, false));
     }

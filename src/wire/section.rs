@@ -23,6 +23,8 @@ pub(crate) struct Section {
     /// The same, but for the names, which are in lower case, once somebody wanted to see them.
     lowered: OnceCell<Box<[u8]>>,
     fields: Vec<(Span, Span)>,
+    /// What stands for the values that are no UTF-8, by their place.
+    odd: Vec<(usize, String)>,
     /// The [`field::trace`] of every field.
     traces: u32,
     seen: Seen,
@@ -45,6 +47,7 @@ impl Section {
             }
             self.lowered.take();
             stand_on(&mut self.bytes, lines);
+            self.odd = if lines.is_ascii() { Vec::new() } else { self.odd_values() };
         } else if self.fields.len() > most {
             return Err(TOO_MANY);
         }
@@ -124,9 +127,18 @@ impl Section {
         self.fields.get(i).map(|(_, value)| value.bytes(&self.bytes))
     }
 
-    /// Whether there is nothing but ASCII in it.
-    pub(crate) fn is_ascii(&self) -> bool {
-        self.bytes.is_ascii()
+    /// It as text, in which bytes that are not UTF-8 show as U+FFFD.
+    pub(crate) fn text(&self, i: usize) -> &str {
+        match self.odd.iter().find(|(at, _)| *at == i) {
+            Some((_, text)) => text,
+            None => self.fields.get(i).map_or("", |(_, value)| value.text(&self.bytes)),
+        }
+    }
+
+    fn odd_values(&self) -> Vec<(usize, String)> {
+        let odd =
+            self.values().enumerate().filter(|(_, value)| std::str::from_utf8(value).is_err());
+        odd.map(|(i, value)| (i, String::from_utf8_lossy(value).into_owned())).collect()
     }
 
     /// How the body of a request of that minor version is delimited, and whether another may follow.
