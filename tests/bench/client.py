@@ -38,6 +38,11 @@ Accept-Encoding: gzip, deflate, br, zstd
 Accept-Language: en-US,en;q=0.9""".replace('\n', '\r\n')
 
 
+def varied(path, i):
+    """The path and the fields of the request `i` of those of which none is like the one before it."""
+    return f'{path}?{i}', BROWSER.replace('localhost/', f'localhost/{i}')
+
+
 def request(path, close=False, fields='Accept: */*'):
     return f'GET {path} HTTP/1.1\r\nHost: localhost\r\n{"Connection: close" if close else fields}\r\n\r\n'.encode()
 

@@ -112,6 +112,11 @@ def instructions_browser(binary):
     return instructions(launcher(binary), 'plain', fields=client.BROWSER)
 
 
+@measure('instructions-varied')
+def instructions_varied(binary):
+    return instructions(launcher(binary), 'plain', varied=True)
+
+
 @measure('instructions-tls')
 def instructions_tls(binary):
     return instructions(launcher(binary), 'tls')

@@ -25,13 +25,14 @@ def calls(bench):
                    bench.each('plain', servers, count), [Bound(most), Bound(uncached, of=UNCACHED)])
 
 
-def callgrind(server, kind, requests, **more):
+def callgrind(server, kind, requests, varied=False, **more):
     port, out = free_port(), os.path.join(OUT, f'{server.name}.callgrind')
     argv = ['valgrind', '--tool=callgrind', f'--callgrind-out-file={out}', *server.argv(kind, port)]
     with Process(server.name, argv, port, os.path.join(OUT, f'{server.name}.valgrind.log')):
         with client.connect(port, client.tls_context() if kind == 'tls' else None) as s:
-            for _ in range(requests):
-                client.get(s, **more)
+            for i in range(requests):
+                path, fields = client.varied('/1k.txt', i % 8)
+                client.get(s, **({'path': path, 'fields': fields} if varied else more))
     with open(out) as f:
         return int(re.search(r'(?m)^(?:totals|summary): (\d+)', f.read())[1])
 
@@ -42,6 +43,7 @@ def instructions(bench):
     for name, kind, what, names, fields in (
             ('instructions', 'plain', '', (UNCACHED, 'lighttpd', 'raw', 'raw-file'), {}),
             ('browser-instructions', 'plain', ', asked for by a browser', ('lighttpd',), {'fields': client.BROWSER}),
+            ('varied-instructions', 'plain', ', asked for by browsers in turn', ('lighttpd',), {'varied': True}),
             ('tls-instructions', 'tls', ', TLS', ('lighttpd',), {})):
         values = {}
         for server in bench.pick(kind, *names):

@@ -38,6 +38,13 @@ def keepalive(bench):
                [Bound(0.85, 'lighttpd'), Bound(0.8, 'raw-file'), Bound(1.1, 'lwan')])
 
 
+@row('varied')
+def varied(bench):
+    servers = bench.pick('plain', UNCACHED, 'lighttpd', 'nginx')
+    values = bench.interleave('plain', servers, by_wrk(connections=50, varied=True))
+    yield Line('varied', 'the same, asked for by browsers in turn', 'CPU µs', values)
+
+
 @row('one')
 def one(bench):
     values = bench.interleave('plain', bench.pick('plain', *PEERS), by_wrk(connections=1))
