@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::args::Args;
+#[cfg(feature = "tls")]
 use crate::failure::failure;
 use crate::report::Report;
 
