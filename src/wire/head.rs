@@ -27,8 +27,10 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Makes it the complete head `buf` with at most `most_fields` header fields, the end of which was found
-    /// by `search`, and which had its section for known. Where that fails, it is no head any more.
+    /// Parses `buf`, a complete head of at most `most_fields` fields, in place of the head that this was.
+    ///
+    /// What is in it already is not parsed again: the same request line, and the section that `search`
+    /// knew, which has to be this one's. After an error there is nothing that makes sense in it.
     pub(crate) fn parse(&mut self, buf: &[u8], search: &Search, most_fields: usize) -> Result {
         // httparse takes a bare LF for a line end; whoever stands before us may not.
         if search.bare {
@@ -58,7 +60,7 @@ impl Head {
     }
 }
 
-/// Has `own` be a copy of `bytes`.
+/// Makes `own` a copy of `bytes`.
 pub(super) fn stand_on(own: &mut Vec<u8>, bytes: &[u8]) {
     own.clear();
     // No more than that, or the room would soon be too large to be kept.
@@ -88,15 +90,15 @@ pub(crate) struct Search {
     line: Option<usize>,
     /// A line ended with LF alone.
     bare: bool,
-    /// Behind the first line came what was said to be known.
+    /// Behind the first line is the section that was known.
     known: bool,
 }
 
 impl Search {
     /// Where the head at the start of `buf` ends, if all of it is there. What was there the last time
-    /// still is. Where `known` is the section of another head, it is not looked at line by line again.
+    /// still is. A section that is `known` from another head is not searched line by line.
     ///
-    /// Line ends are taken for what they are meant to be; [`parse`] is strict.
+    /// Line ends are taken for what they are meant to be; [`Head::parse`] is strict.
     pub(crate) fn end(&mut self, buf: &[u8], known: Option<&Section>) -> Option<usize> {
         let mut at = self.from;
         while let Some(ahead) = memchr(b'\n', buf.get(at..)?) {

@@ -14,25 +14,28 @@ pub(crate) const FEW_FIELDS: usize = 16;
 
 /// A parsed header section, standing on its own copy of the bytes.
 ///
-/// Clients send the same one with each of their requests, or nearly: what was found out about one counts
-/// for the next, where that has the same bytes.
+/// A client sends the same one with many of its requests. What was found out about it counts for the next
+/// request with the same bytes, whoever sent that: nothing else goes into it.
 #[derive(Debug, Default)]
 pub(crate) struct Section {
-    /// As it came, with the empty line that ends it; nothing where none was parsed.
+    /// The section as it came, with the empty line that ends it; no bytes where none was parsed yet.
     bytes: Vec<u8>,
-    /// The same, but for the names, which are in lower case, once somebody wanted to see them.
+    /// The same with the names in lower case, made when they are first asked for.
     lowered: OnceCell<Box<[u8]>>,
+    /// The name and the value of each.
     fields: Vec<(Span, Span)>,
     /// What stands for the values that are no UTF-8, by their place.
     odd: Vec<(usize, String)>,
     /// The [`field::trace`] of every field.
     traces: u32,
+    /// What they say about the message.
     seen: Seen,
 }
 
 impl Section {
-    /// Makes it that of `lines`, each of which ends with CRLF, or leaves it as it is where there are none.
-    /// It has at most `most` fields then; where it would not, or fails, it is no section any more.
+    /// Parses `lines`, a complete section of at most `most` fields whose lines end with CRLF, in place of what
+    /// this was; without them, the lines are those that it has already. After an error there is nothing
+    /// that makes sense in it.
     pub(crate) fn parse(&mut self, lines: Option<&[u8]>, most: usize) -> Result {
         const TOO_MANY: Error =
             Error::Status(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields");
@@ -54,7 +57,7 @@ impl Section {
         Ok(())
     }
 
-    /// Parses lines; whether there is `room` for all of them.
+    /// Looks at each of the fields; whether there is `room` for all of them.
     fn look<'a>(&mut self, lines: &'a [u8], room: &mut [httparse::Header<'a>]) -> Result<bool> {
         let fields = match httparse::parse_headers(lines, room) {
             Ok(httparse::Status::Complete((used, fields))) if used == lines.len() => fields,
