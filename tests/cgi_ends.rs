@@ -223,7 +223,7 @@ fn what_a_script_leaves_behind_may_be_talkative() {
         assert_eq!(Client::connect(server.addr).get("/f.txt", "").text(), "content", "{method}");
         // It ends at some time, and does not look as if it were whole.
         let (mut block, mut end) = (vec![0; 1 << 20], Vec::new());
-        while let Ok(n @ 1..) = client.stream.read(&mut block) {
+        while let Ok(n @ 1..) = client.read(&mut block) {
             end.extend_from_slice(&block[..n]);
             end.drain(..end.len().saturating_sub(5));
         }

@@ -371,6 +371,6 @@ fn draining_cuts_what_does_not_end() {
         server.stop().unwrap();
         let took = start.elapsed();
         assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(10), "{took:?}");
-        assert_eq!(stuck.stream.read(&mut [0; 8]).unwrap_or(0), 0);
+        assert_eq!(stuck.read(&mut [0; 8]).unwrap_or(0), 0);
     }
 }

@@ -193,7 +193,7 @@ fn a_client_that_never_reads_does_not_keep_its_place() {
 /// Whether the server has closed this connection by now, or does so soon.
 fn is_gone(client: &mut Client) -> bool {
     client.stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    matches!(client.stream.read(&mut [0; 8]), Ok(0))
+    matches!(client.read(&mut [0; 8]), Ok(0))
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn where_nobody_is_idle_the_next_one_waits_its_turn() {
             .collect();
         for client in &mut waiting {
             client.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-            let early = client.stream.read(&mut [0; 8]).unwrap_err();
+            let early = client.read(&mut [0; 8]).unwrap_err();
             assert_eq!(early.kind(), ErrorKind::WouldBlock);
             client.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         }

@@ -123,7 +123,7 @@ fn bodies_go_both_ways_at_once() {
                 sent = end;
             }
             let mut buf = [0; 64 << 10];
-            match client.stream.read(&mut buf) {
+            match client.read(&mut buf) {
                 Ok(n) => got.extend_from_slice(&buf[..n]),
                 Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
             }

@@ -9,7 +9,7 @@
 
 mod common;
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -103,7 +103,7 @@ fn the_client_is_told_to_continue_when_the_body_is_first_read() {
             let mut client = it.client();
             client.send(post("/wait", expect));
             client.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-            let early = client.stream.read(&mut [0; 99]).unwrap_err();
+            let early = client.read(&mut [0; 99]).unwrap_err();
             assert_eq!(early.kind(), ErrorKind::WouldBlock, "nobody reads yet");
             client.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
             it.go.store(true, Ordering::SeqCst);
@@ -137,7 +137,7 @@ fn a_client_that_is_answered_first_is_not_told_to_continue() {
             // Whether the body comes now, nobody knows.
             assert_eq!(r.header("connection"), Some("close"), "{path}");
             client.stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            let after = client.stream.read(&mut [0; 99]).unwrap();
+            let after = client.read(&mut [0; 99]).unwrap();
             assert_eq!(after, 0, "{path}");
         }
     });
@@ -160,7 +160,7 @@ fn only_who_waits_is_told_to_continue() {
         let mut client = it.client();
         client.send(format!("POST /wait HTTP/1.0\r\n{EXPECT}\r\n\r\n"));
         client.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-        let early = client.stream.read(&mut [0; 99]).unwrap_err();
+        let early = client.read(&mut [0; 99]).unwrap_err();
         assert_eq!(early.kind(), ErrorKind::WouldBlock);
         client.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         client.send("hello");

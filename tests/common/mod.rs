@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::cell::Cell;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -299,12 +299,22 @@ impl<S: Read + Write> Client<S> {
         self.response(method)
     }
 
+    /// Some of what comes. A machine that stops for a moment interrupts whoever waits no longer than so long.
+    pub fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.stream.read(buf) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+
     /// A line, byte by byte so that nothing else is taken.
     pub fn line(&mut self) -> String {
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") {
             let mut b = [0];
-            assert_eq!(self.stream.read(&mut b).unwrap(), 1, "the end within a line: {line:?}");
+            assert_eq!(self.read(&mut b).unwrap(), 1, "the end within a line: {line:?}");
             line.push(b[0]);
         }
         line.truncate(line.len() - 2);
