@@ -194,10 +194,14 @@ impl Connection {
             if head::is_hopeless(raw) && raw != b"\r" {
                 return Err(Error::Malformed("request line"));
             }
+            // Nothing is waited for while it is away: what the search knows is what is parsed in.
             let over = self.shared.over.take();
             match search.end(raw, over.as_ref().map(|over| &over.head().section)) {
                 Some(end) if end <= most => break (end, over),
-                None if raw.len() < most => self.shared.over.set(over),
+                // Whoever guesses at what somebody else sent has one guess, and no time to take of many.
+                None if raw.len() < most => {
+                    self.shared.over.set(over.filter(|_| !search.is_unknown()));
+                }
                 _ => return Err(head_too_large(raw.get(..most).unwrap_or(raw))),
             }
             // Only of a head that comes in pieces; one that is there is parsed once.

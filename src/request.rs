@@ -381,6 +381,12 @@ mod tests {
     }
 
     #[test]
+    fn tasks_and_threads_can_share_one() {
+        fn is_shared<T: Send + Sync + std::panic::RefUnwindSafe>() {}
+        is_shared::<Request>();
+    }
+
+    #[test]
     fn odd_paths_keep_their_bytes() {
         let req = request(b"GET http://other/%ff%2e HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_eq!((req.path(), req.path_bytes()), ("/\u{fffd}.", &b"/\xff."[..]));

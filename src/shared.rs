@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     pub(crate) draining: Cell<bool>,
     pub(crate) waiting: RefCell<Option<Waker>>,
     date: RefCell<Date>,
-    /// A request that is over, for its memory.
+    /// The last request that is over, for the next one: its memory, and what was found out about its head.
     pub(crate) over: Cell<Option<Box<Request>>>,
     /// Where heads are put together, while nobody does.
     pub(crate) scratch: Cell<Vec<u8>>,

@@ -1,6 +1,6 @@
 //! The header section: all header fields of a request, and what they say about it (RFC 9112, 5).
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use super::head::{Framing, stand_on};
 use super::{Span, field, number, uri};
@@ -21,7 +21,7 @@ pub(crate) struct Section {
     /// The section as it came, with the empty line that ends it; no bytes where none was parsed yet.
     bytes: Vec<u8>,
     /// The same with the names in lower case, made when they are first asked for.
-    lowered: OnceCell<Box<[u8]>>,
+    lowered: OnceLock<Box<[u8]>>,
     /// The name and the value of each.
     fields: Vec<(Span, Span)>,
     /// What stands for the values that are no UTF-8, by their place.
@@ -34,8 +34,7 @@ pub(crate) struct Section {
 
 impl Section {
     /// Parses `lines`, a complete section of at most `most` fields whose lines end with CRLF, in place of what
-    /// this was; without them, the lines are those that it has already. After an error there is nothing
-    /// that makes sense in it.
+    /// this was. `None` is for the lines that it has already. After an error it has none.
     pub(crate) fn parse(&mut self, lines: Option<&[u8]>, most: usize) -> Result {
         const TOO_MANY: Error =
             Error::Status(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields");
@@ -43,6 +42,7 @@ impl Section {
         if let Some(lines) = lines {
             let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
             let few = few.get_mut(..most.min(FEW_FIELDS)).unwrap_or(&mut []);
+            self.bytes.clear();
             if !self.look(lines, few)?
                 && !self.look(lines, &mut vec![httparse::EMPTY_HEADER; most])?
             {
@@ -88,9 +88,9 @@ impl Section {
         self.bytes.len()
     }
 
-    /// How many bytes and fields there is room for.
-    pub(crate) fn capacity(&self) -> (usize, usize) {
-        (self.bytes.capacity(), self.fields.capacity())
+    /// Whether it takes no more memory than one of that many bytes and fields, all of ASCII.
+    pub(crate) fn is_within(&self, bytes: usize, fields: usize) -> bool {
+        self.bytes.capacity() <= bytes && self.fields.capacity() <= fields && self.odd.is_empty()
     }
 
     /// The places of the fields of that name, case aside.
@@ -130,7 +130,7 @@ impl Section {
         self.fields.get(i).map(|(_, value)| value.bytes(&self.bytes))
     }
 
-    /// It as text, in which bytes that are not UTF-8 show as U+FFFD.
+    /// The value of the field at that place as text, in which bytes that are not UTF-8 show as U+FFFD.
     pub(crate) fn text(&self, i: usize) -> &str {
         match self.odd.iter().find(|(at, _)| *at == i) {
             Some((_, text)) => text,
