@@ -16,6 +16,7 @@ use crate::response::Response;
 use crate::shared::Place;
 use crate::wire::body::Body;
 use crate::wire::head;
+use crate::wire::search::Search;
 use crate::{Error, Options, Request, Result, Status, Timer};
 
 /// Seconds for which a new connection is not made to go for a newer one, though it has not asked for
@@ -181,7 +182,7 @@ impl Connection {
         let options = &self.options;
         let most = options.max_head.min(crate::io::buffer::SIZE);
         self.link.watch.arm(options.head_timeout);
-        let (mut search, mut checked) = (head::Search::default(), false);
+        let (mut search, mut checked) = (Search::default(), false);
         let (end, over) = loop {
             while let n @ 1.. = head::blank(self.received.raw()) {
                 self.received.drop_raw(n);

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use crate::wire::coding::Accepted;
-use crate::wire::head::{Framing, Head, Search};
+use crate::wire::head::{Framing, Head};
 use crate::wire::multipart::Multipart;
+use crate::wire::search::Search;
 use crate::wire::{field, uri};
 use crate::{Error, Result};
 

@@ -12,6 +12,7 @@ pub(crate) mod mime;
 pub(crate) mod multipart;
 pub(crate) mod param;
 pub(crate) mod range;
+pub(crate) mod search;
 pub(crate) mod section;
 pub(crate) mod status;
 pub(crate) mod uri;
