@@ -201,7 +201,8 @@ fn an_address_may_come_later_than_its_server() {
         until [ "$(grep -c 'listening on' said)" = 2 ]; do kill -0 $pid; sleep 0.02; done
         ip addr add 198.51.100.7/32 dev lo
         ip addr add 2001:db8::7/128 dev lo nodad || echo content
-        get() { curl -sS -g --noproxy '*' --max-time 10 "http://$1:8080/f.txt"; echo; }
+        # A busy kernel takes a moment until it knows the way to a new address.
+        get() { curl -sS -g --noproxy '*' --max-time 10 --retry 5 --retry-all-errors "http://$1:8080/f.txt"; echo; }
         get 198.51.100.7
         if ip addr show dev lo | grep -q 2001:db8::7; then get '[2001:db8::7]'; fi
         kill $pid
@@ -224,7 +225,8 @@ fn link_local_addresses_have_a_scope() {
         pid=$!
         trap 'kill -9 $pid 2> said || true' EXIT
         until [ "$(grep -c 'listening on' said)" = 2 ]; do kill -0 $pid; sleep 0.02; done
-        get() { curl -sS -g --noproxy '*' --max-time 10 "http://[fe80::7%25lo]:$1/f.txt"; echo; }
+        # A busy kernel takes a moment until it knows the way to a new address.
+        get() { curl -sS -g --noproxy '*' --max-time 10 --retry 5 --retry-all-errors "http://[fe80::7%25lo]:$1/f.txt"; echo; }
         get 8080
         get 8081
         cat said
