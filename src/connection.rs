@@ -148,12 +148,12 @@ impl Connection {
         &self.options
     }
 
-    /// How long the first byte of a request is to be waited for, which holds no buffer meanwhile, and
-    /// for how much of that this connection is spared; nothing if it is there.
-    pub(crate) fn begin_idle(&mut self) -> Result<Option<(u32, u32)>> {
+    /// Sets how long the first byte of a request is to be waited for, and for how much of that this
+    /// connection is spared; false if it is there.
+    pub(crate) fn begin_idle(&mut self) -> Result<bool> {
         self.received.release();
         if !self.received.raw().is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         if self.shared.is_draining() {
             return Err(Error::Closed);
@@ -165,8 +165,9 @@ impl Connection {
             false => (options.head_timeout, FRESH),
             true => (options.http_keepalive, 0),
         };
+        self.link.watch.arm_idle(secs, grace);
         self.shared.told_idle();
-        Ok(Some((secs, grace)))
+        Ok(true)
     }
 
     /// Receives and parses a request head, all of it before one deadline.

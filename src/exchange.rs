@@ -1,5 +1,6 @@
 //! Requests and their responses, one after the other.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 
 use crate::{Connection, Error, Request, Result, Status};
@@ -21,37 +22,41 @@ pub struct Access<'a> {
 }
 
 /// One connection's life: a request, its response, and again.
-pub(crate) async fn converse<H>(con: &mut Connection, handler: &H) -> Result
+#[allow(clippy::manual_async_fn, reason = "would keep what it is given twice, for each idle one")]
+pub(crate) fn converse<H>(con: &mut Connection, handler: &H) -> impl Future<Output = Result>
 where
     H: AsyncFn(&mut Connection, &mut Request) -> Result,
 {
-    loop {
-        // Nothing of the outcome is kept while something else is waited for.
-        let goes_on = match con.begin_idle() {
-            Ok(None) => true,
-            Ok(Some((secs, grace))) => match con.link.idle(&mut con.received, secs, grace).await {
-                Ok(n) => n > 0,
-                Err(Error::Closed | Error::Timeout) => false,
-                Err(e) => return Err(e),
-            },
-            Err(_) => false,
-        };
-        if !goes_on {
-            Box::pin(con.end_idle()).await;
-            return Ok(());
-        }
-        // On the heap for as long as it lasts, so that an idle connection is small.
-        match Box::pin(exchange(con, handler)).await {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(e) => {
-                con.abort();
-                return Err(e);
+    async move {
+        loop {
+            // Nothing of the outcome is kept while something else is waited for.
+            let waits = con.begin_idle().ok();
+            let goes_on = match waits {
+                Some(false) => true,
+                Some(true) => match poll_fn(|cx| con.link.poll_idle(cx, &mut con.received)).await {
+                    Ok(n) => n > 0,
+                    Err(Error::Closed | Error::Timeout) => false,
+                    Err(e) => return Err(e),
+                },
+                None => false,
+            };
+            if !goes_on {
+                Box::pin(con.end_idle()).await;
+                return Ok(());
+            }
+            // On the heap for as long as it lasts, so that an idle connection is small.
+            match Box::pin(exchange(con, handler)).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(e) => {
+                    con.abort();
+                    return Err(e);
+                }
             }
         }
+        Box::pin(con.close()).await;
+        Ok(())
     }
-    Box::pin(con.close()).await;
-    Ok(())
 }
 
 /// One request and its response; whether another may follow.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use crate::io::buffer::Buffer;
 use crate::io::clock::Watch;
@@ -66,30 +66,28 @@ impl Link {
         Ok(n)
     }
 
-    /// Waits for the first bytes of a request, up to `secs`, holding no buffer meanwhile. For lack of
-    /// room the server may end this wait, not before `grace` seconds.
-    pub(crate) async fn idle(
+    /// Polls for the first bytes of a request, until the deadline that was set for this idleness, and holds
+    /// no buffer meanwhile. For lack of room the server may end it.
+    ///
+    /// Not async: idle connections are many, and a future would have all of this twice.
+    pub(crate) fn poll_idle(
         &mut self,
+        cx: &mut Context<'_>,
         buffer: &mut Buffer,
-        secs: u32,
-        grace: u32,
-    ) -> Result<usize> {
+    ) -> Poll<Result<usize>> {
         let Link { stream, watch, .. } = self;
-        let first = poll_fn(|cx| {
-            ready!(stream.poll_readable(cx));
+        if stream.poll_readable(cx).is_ready() {
             let read = stream.poll_read(cx, buffer.spare());
-            match &read {
-                Poll::Ready(Ok(n)) => buffer.extend(*n),
-                _ => buffer.release(),
+            if let Poll::Ready(read) = read {
+                watch.end_idle();
+                return Poll::Ready(read.map_err(Error::Network).inspect(|&n| buffer.extend(n)));
             }
-            read
-        });
-        if let Ok(read) = watch.idle(secs, grace, first).await {
-            return read.map_err(Error::Network);
+            buffer.release();
         }
+        ready!(watch.poll_idle(cx));
         // A request may have come that nobody has told of yet; then it is answered.
         stream.expect_bytes();
-        poll_fn(|cx| match stream.poll_read(cx, buffer.spare()) {
+        match stream.poll_read(cx, buffer.spare()) {
             Poll::Ready(Ok(n @ 1..)) => {
                 buffer.extend(n);
                 Poll::Ready(Ok(n))
@@ -98,8 +96,7 @@ impl Link {
                 buffer.release();
                 Poll::Ready(Err(Error::Timeout))
             }
-        })
-        .await
+        }
     }
 
     /// Writes all of `parts`, as long as some of it leaves every `secs` seconds. With `more`, what

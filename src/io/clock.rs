@@ -211,8 +211,20 @@ impl Watch {
         &self,
         secs: u32,
         grace: u32,
-        future: impl Future<Output = T> + Unpin,
+        mut future: impl Future<Output = T> + Unpin,
     ) -> impl Future<Output = Result<T>> + Unpin {
+        self.arm_idle(secs, grace);
+        poll_fn(move |cx| match Pin::new(&mut future).poll(cx) {
+            Poll::Ready(value) => {
+                self.end_idle();
+                Poll::Ready(Ok(value))
+            }
+            Poll::Pending => self.poll_idle(cx).map(|()| Err(Error::Timeout)),
+        })
+    }
+
+    /// Sets the deadline for [`poll_idle`](Self::poll_idle), as `idle` does.
+    pub(crate) fn arm_idle(&self, secs: u32, grace: u32) {
         self.arm(secs);
         let number = self.clock.idlers.get().wrapping_add(1);
         self.clock.idlers.set(number);
@@ -222,12 +234,18 @@ impl Watch {
             slot.idle = Some(number);
             slot.evictable = evictable;
         });
-        let mut until = self.until(future);
-        poll_fn(move |cx| {
-            let result = ready!(Pin::new(&mut until).poll(cx));
-            self.slot(|slot| slot.idle = None);
-            Poll::Ready(result)
-        })
+    }
+
+    /// Whether the idleness has lasted for long enough; it is over then.
+    pub(crate) fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_due(cx));
+        self.end_idle();
+        Poll::Ready(())
+    }
+
+    /// Ends the idleness, for what came.
+    pub(crate) fn end_idle(&self) {
+        self.slot(|slot| slot.idle = None);
     }
 
     fn poll_due(&self, cx: &mut Context<'_>) -> Poll<()> {
