@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use crate::accept::Gate;
 use crate::io::buffer::Buffer;
@@ -11,6 +12,7 @@ use crate::io::clock::Watch;
 use crate::io::socket::NOWHERE;
 use crate::io::stream::Stream;
 use crate::link::Link;
+use crate::peer::Peer;
 use crate::rare::Rare;
 use crate::response::Response;
 use crate::shared::Place;
@@ -58,7 +60,7 @@ pub struct Connection {
     has_asked: bool,
     /// Who the client is, for the log.
     pub(crate) user: Rare,
-    peer: SocketAddr,
+    peer: Peer,
     /// Asked of the system once, if at all.
     local: OnceCell<Box<SocketAddr>>,
     /// Where it came in.
@@ -92,7 +94,7 @@ impl Connection {
             failed: false,
             has_asked: false,
             user: Rare::default(),
-            peer,
+            peer: peer.into(),
             local: OnceCell::new(),
             gate,
             options,
@@ -102,7 +104,7 @@ impl Connection {
 
     /// The client's address; `0.0.0.0:0` at the other end of a Unix socket.
     pub fn remote_addr(&self) -> SocketAddr {
-        self.peer
+        self.peer.into()
     }
 
     /// The address the client connected to.
@@ -168,6 +170,11 @@ impl Connection {
         self.link.watch.arm_idle(secs, grace);
         self.shared.told_idle();
         Ok(true)
+    }
+
+    /// Polls for it: how much came.
+    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize>> {
+        self.link.poll_idle(cx, &mut self.received)
     }
 
     /// Receives and parses a request head, all of it before one deadline.

@@ -21,41 +21,43 @@ pub struct Access<'a> {
     pub sent: u64,
 }
 
-/// One connection's life: a request, its response, and again.
-#[allow(clippy::manual_async_fn, reason = "would keep what it is given twice, for each idle one")]
-pub(crate) fn converse<H>(con: &mut Connection, handler: &H) -> impl Future<Output = Result>
+/// One connection's life: it opens, and then a request, its response, and again.
+///
+/// All of an idle connection is in this one future: an async function would keep what it is given twice.
+#[allow(clippy::manual_async_fn, reason = "says what it is kept for")]
+pub(crate) fn converse<H>(
+    opening: impl Future<Output = Result<Connection>>,
+    handler: &H,
+) -> impl Future<Output = ()>
 where
     H: AsyncFn(&mut Connection, &mut Request) -> Result,
 {
     async move {
+        let Ok(mut con) = opening.await else {
+            return;
+        };
         loop {
             // Nothing of the outcome is kept while something else is waited for.
             let waits = con.begin_idle().ok();
             let goes_on = match waits {
                 Some(false) => true,
-                Some(true) => match poll_fn(|cx| con.link.poll_idle(cx, &mut con.received)).await {
+                Some(true) => match poll_fn(|cx| con.poll_idle(cx)).await {
                     Ok(n) => n > 0,
                     Err(Error::Closed | Error::Timeout) => false,
-                    Err(e) => return Err(e),
+                    Err(_) => return,
                 },
                 None => false,
             };
             if !goes_on {
-                Box::pin(con.end_idle()).await;
-                return Ok(());
+                return Box::pin(con.end_idle()).await;
             }
             // On the heap for as long as it lasts, so that an idle connection is small.
-            match Box::pin(exchange(con, handler)).await {
+            match Box::pin(exchange(&mut con, handler)).await {
                 Ok(true) => {}
-                Ok(false) => break,
-                Err(e) => {
-                    con.abort();
-                    return Err(e);
-                }
+                Ok(false) => return Box::pin(con.close()).await,
+                Err(_) => return con.abort(),
             }
         }
-        Box::pin(con.close()).await;
-        Ok(())
     }
 }
 

@@ -63,6 +63,7 @@ mod io;
 mod kept;
 mod link;
 mod options;
+mod peer;
 mod rare;
 mod receive;
 mod request;

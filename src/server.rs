@@ -303,15 +303,9 @@ impl Server {
         let accept = async {
             while let Some(accepted) = next(shared).await? {
                 // On the heap: it would be kept as long as the connection is.
+                // On the heap: it would be kept as long as the connection is.
                 let opening = Box::pin(open(accepted, Place::take(shared)));
-                let connection = async move {
-                    let mut con = match opening.await {
-                        Ok(con) => con,
-                        Err(_) => return,
-                    };
-                    let _ = converse(&mut con, handler).await;
-                };
-                tasks.spawn(connection).detach();
+                tasks.spawn(converse(opening, handler)).detach();
             }
             shared.close();
             all_gone(shared).await;
