@@ -1,10 +1,10 @@
-"""System calls and instructions as a router has them: of the program for mipsel, under QEMU."""
+"""System calls, instructions and memory as a router has them: of the programs for mipsel, under QEMU."""
 
 import os
 import struct
 import time
 
-from bench import Line, OURS, row
+from bench import Bound, Line, MINI, OURS, row
 import client
 from processes import Failure, Process, free_port
 from servers import MIPSEL, OUT, ROOT, ours
@@ -51,10 +51,26 @@ def emulated(server, count=50):
     return one, many
 
 
+def connection(server, before=600, count=400):
+    """KiB of one of so many idle connections; those before them have had the tables grow and QEMU translate."""
+    port = free_port()
+    argv = ['qemu-mipsel', '-cpu', '24Kc', *server.argv('plain', port)]
+    with Process(server.name, argv, port, os.path.join(OUT, f'{server.name}.qemu.log')) as process:
+        with client.Idle(process, before):
+            first = process.memory('Anonymous:')
+            with client.Idle(process, count):
+                return (process.memory('Anonymous:') - first) / count
+
+
+def there(file):
+    if not os.path.exists(file):
+        raise Failure(f'{os.path.relpath(file, ROOT)} is not there: cross/build mipsel-unknown-linux-musl')
+    return file
+
+
 @row('mipsel')
 def mipsel(bench):
-    if not os.path.exists(MIPSEL):
-        raise Failure(f'{os.path.relpath(MIPSEL, ROOT)} is not there: cross/build mipsel-unknown-linux-musl')
+    there(MIPSEL)
     for connections, values in zip((1, 50), emulated(ours('ecohttpd-mipsel', MIPSEL))):
         where = 'one connection' if connections == 1 else f'{connections} at once'
         titles = ('user instructions for a 1 KiB file', 'system calls for it',
@@ -62,3 +78,7 @@ def mipsel(bench):
                   'of these, preadv2, which QEMU does not know')
         for key, title, value in zip(('instructions', 'calls', 'clock', 'preadv2'), titles, values):
             yield Line(f'mipsel-{key}-{connections}', f'mipsel, {where}: {title}', '', {OURS: [value]})
+    values = {name: [connection(ours(f'{name}-mipsel', there(file)))]
+              for name, file in ((OURS, MIPSEL), (MINI, f'{MIPSEL}-mini'))}
+    yield Line('mipsel-connection', 'mipsel: for each idle connection', 'KiB', values,
+               [Bound(0.6), Bound(0.6, of=MINI)])
