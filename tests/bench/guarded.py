@@ -127,6 +127,7 @@ def held(binary, kind, count):
     """KiB when idle, those of them that were written to, and bytes of each idle connection."""
     with launcher(binary).start(kind) as process:
         with client.Idle(process, 1, kind == 'tls'):
+            process.rest()
             idle, written = process.memory(), process.memory('Anonymous:')
             with client.Idle(process, count, kind == 'tls'):
                 # Without the file of the program, which the kernel maps 64 KiB at a time, now or later, and
@@ -157,6 +158,7 @@ def connection_tls(binary):
 @measure('threads')
 def threads(binary):
     with launcher(binary).start('plain') as process, client.Idle(process, 10):
+        process.rest()
         return process.threads(), ''
 
 
@@ -165,6 +167,7 @@ def wakeups(binary):
     with launcher(binary).start('plain') as process:
         with client.Idle(process, 1):
             pass
+        process.rest()
         time.sleep(1)
         before = process.waits()
         time.sleep(3)

@@ -128,6 +128,13 @@ class Process:
     def threads(self):
         return sum(len(os.listdir(f'/proc/{pid}/task')) for pid in self.pids)
 
+    def rest(self):
+        """Waits until the thread that waited for disks is gone, which a file that was not in memory has come for
+        five seconds."""
+        end = time.monotonic() + PATIENCE
+        while self.threads() > len(self.pids) and time.monotonic() < end:
+            time.sleep(0.1)
+
     def waits(self):
         """How often it went to sleep of its own."""
         count = 0

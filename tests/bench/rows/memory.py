@@ -11,6 +11,7 @@ from processes import Failure
 def idle(process, tls):
     with client.connect(process.port, client.tls_context() if tls else None) as s:
         client.get(s)
+    process.rest()
     time.sleep(0.3)
     return process.memory()
 
