@@ -303,7 +303,6 @@ impl Server {
         let accept = async {
             while let Some(accepted) = next(shared).await? {
                 // On the heap: it would be kept as long as the connection is.
-                // On the heap: it would be kept as long as the connection is.
                 let opening = Box::pin(open(accepted, Place::take(shared)));
                 tasks.spawn(converse(opening, handler)).detach();
             }

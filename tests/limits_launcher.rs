@@ -15,11 +15,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
 use std::time::Duration;
 
 use common::{Client, Dir, LOCAL, Process};
 use rustix::net::sockopt;
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
 
 fn serving(dir: &Dir, options: &[&str]) -> Process {
     let mut args = vec!["-f", "-p", "127.0.0.1:0", "-h", dir.text()];
@@ -99,6 +100,49 @@ fn whoever_is_busy_makes_room_for_nobody() {
     let r = next.response("GET");
     assert_eq!((r.status, r.text()), (200, "content"));
     busy[1].stream.read_exact(&mut whole).unwrap();
+}
+
+#[test]
+fn whoever_asks_before_it_is_gone_is_answered() {
+    let dir = docroot();
+    let server = serving(&dir, &["-N", "200", "-k", "2"]);
+    // More than are told of at once.
+    let mut clients: Vec<_> = (0..150).map(|_| Client::connect(server.addr)).collect();
+    for client in &mut clients {
+        assert!(is_answered(client));
+    }
+    server.signal(Signal::STOP);
+    // Until all of their deadlines are over, which it then sees first.
+    sleep(Duration::from_millis(4500));
+    for client in &mut clients {
+        client.send("GET /f.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    server.signal(Signal::CONT);
+    for client in &mut clients {
+        assert_eq!(client.response("GET").status, 200);
+    }
+}
+
+#[test]
+fn an_idle_connection_holds_no_buffer() {
+    const MANY: u64 = 200;
+    let dir = docroot();
+    let server = serving(&dir, &["-N", "400"]);
+    let (line, end) = ("GET /f.txt HTTP/1.1\r\nHost: h\r\nX: ", "\r\n\r\n");
+    // Two are just what a buffer holds, so that the server has to look whether there is more.
+    let request = format!("{line}{}{end}", "x".repeat(4096 - line.len() - end.len()));
+    let idle = || {
+        let mut client = Client::connect(server.addr);
+        client.send(request.repeat(2));
+        assert_eq!([client.response("GET").status, client.response("GET").status], [200, 200]);
+        client
+    };
+    let first = idle();
+    let before = server.status("RssAnon");
+    let clients: Vec<_> = (0..MANY).map(|_| idle()).collect();
+    let each = server.status("RssAnon").saturating_sub(before) * 1024 / MANY;
+    assert!(each < 2048, "{each} bytes each");
+    drop((first, clients));
 }
 
 #[test]
