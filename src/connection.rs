@@ -203,11 +203,12 @@ impl Connection {
             if head::is_hopeless(raw) && raw != b"\r" {
                 return Err(Error::Malformed("request line"));
             }
-            // Nothing is waited for while it is away: what the search knows is what is parsed in.
+            // Nothing is waited for until it is back or parsed in, so that it is what the search knows.
             let over = self.shared.over.take();
             match search.end(raw, over.as_ref().map(|over| &over.head().section)) {
                 Some(end) if end <= most => break (end, over),
-                // Whoever guesses at what somebody else sent has one guess, and no time to take of many.
+                // One that was compared and is another goes: the time that takes would tell, guess by
+                // guess, what somebody else had sent.
                 None if raw.len() < most => {
                     self.shared.over.set(over.filter(|_| !search.is_unknown()));
                 }

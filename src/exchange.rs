@@ -23,8 +23,8 @@ pub struct Access<'a> {
 
 /// One connection's life: it opens, and then a request, its response, and again.
 ///
-/// All of an idle connection is in this one future: an async function would keep what it is given twice.
-#[allow(clippy::manual_async_fn, reason = "says what it is kept for")]
+/// All of an idle connection is in this one future.
+#[allow(clippy::manual_async_fn, reason = "would keep its arguments twice")]
 pub(crate) fn converse<H>(
     opening: impl Future<Output = Result<Connection>>,
     handler: &H,

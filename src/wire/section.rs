@@ -34,7 +34,7 @@ pub(crate) struct Section {
 
 impl Section {
     /// Parses `lines`, a complete section of at most `most` fields whose lines end with CRLF, in place of what
-    /// this was. `None` is for the lines that it has already. After an error it has none.
+    /// this was; lines that cannot be parsed leave it without any. `None` is for those that it has already.
     pub(crate) fn parse(&mut self, lines: Option<&[u8]>, most: usize) -> Result {
         const TOO_MANY: Error =
             Error::Status(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields");

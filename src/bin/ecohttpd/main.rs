@@ -13,6 +13,7 @@ mod bound;
 mod certificate;
 mod cgi;
 mod conf;
+#[path = "../../failure.rs"]
 mod failure;
 mod filter;
 mod json;
