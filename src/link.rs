@@ -67,7 +67,8 @@ impl Link {
     }
 
     /// Polls for the first bytes of a request, until the deadline that was set for this idleness, and holds
-    /// no buffer meanwhile. For lack of room the server may end it.
+    /// no buffer meanwhile. For lack of room the server may end it. Whoever got bytes arms the watch for
+    /// something else, which ends the idleness.
     ///
     /// Not async: idle connections are many, and a future would have all of this twice.
     pub(crate) fn poll_idle(
@@ -79,7 +80,6 @@ impl Link {
         if stream.poll_readable(cx).is_ready() {
             let read = stream.poll_read(cx, buffer.spare());
             if let Poll::Ready(read) = read {
-                watch.end_idle();
                 return Poll::Ready(read.map_err(Error::Network).inspect(|&n| buffer.extend(n)));
             }
             buffer.release();

@@ -244,7 +244,7 @@ impl Watch {
     }
 
     /// Ends the idleness, for what came.
-    pub(crate) fn end_idle(&self) {
+    fn end_idle(&self) {
         self.slot(|slot| slot.idle = None);
     }
 
